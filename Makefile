@@ -1,0 +1,41 @@
+# The commands of the README. `setup` stands below all of them and is quick when nothing changed.
+.DELETE_ON_ERROR:
+.SHELLFLAGS := -eu -o pipefail -c
+SHELL := bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.halon-setup
+
+.PHONY: setup demo test lint packages bench soak wheel docs format clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml scripts/setup.sh
+	PYTHON="$(PYTHON)" bash scripts/setup.sh
+
+demo: setup
+	$(BIN)/python -m demo
+
+test: setup packages lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# The real parts that the tests stand on; a no-op where they are installed or the user is not root.
+packages:
+	bash scripts/packages.sh
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: setup
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

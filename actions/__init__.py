@@ -1,0 +1,1 @@
+"""The action catalogue: one class per file, each importing the action contract and the model only."""

@@ -1,0 +1,1 @@
+"""Actions on credentials: rotate, disable."""

@@ -1,0 +1,1 @@
+"""Actions on endpoints: isolate what serves."""

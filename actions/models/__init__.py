@@ -1,0 +1,1 @@
+"""Actions on models: quarantine, restore, repoint."""

@@ -1,0 +1,1 @@
+"""Actions on training runs: freeze, suspend, stop."""

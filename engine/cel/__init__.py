@@ -1,0 +1,1 @@
+"""Conditions: CEL text to a checked syntax tree to something that evaluates."""

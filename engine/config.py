@@ -1,0 +1,160 @@
+"""config.toml as frozen structs: every key with its default, units in names or types, unknown keys forbidden.
+
+`engine.configfile` turns the text into a `Config` or diagnostics. The comments for operators stand in config.toml
+itself; a test holds the two equal.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from engine.clock import SECOND_US, Duration
+from engine.model import Json, Mode, Struct
+
+Count = Annotated[int, Meta(ge=1, le=100_000_000)]
+CountOrNone = Annotated[int, Meta(ge=0, le=100_000_000)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+
+
+def _seconds(count: float) -> Duration:
+    return Duration(round(count * SECOND_US))
+
+
+class DaemonConfig(Struct, frozen=True):
+    """`[daemon]`"""
+
+    state_dir: str = "/var/lib/halon"
+    control_socket: str = ""
+    stop_within: Duration = _seconds(10)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+
+class RulesConfig(Struct, frozen=True):
+    """`[rules]`"""
+
+    paths: tuple[str, ...] = ("rules",)
+
+
+class IntakeConfig(Struct, frozen=True):
+    """`[intake]`"""
+
+    payload_bytes_max: Count = 1_048_576
+    batch_events_max: Count = 500
+    batch_age: Duration = _seconds(0.02)
+    in_flight_max: Count = 2_000
+    dedup_horizon: Duration = _seconds(3_600)
+    deadletters_max: Count = 1_000
+    future_max: Duration = _seconds(300)
+    lateness_max: Duration = _seconds(60)
+
+
+class BrokerConfig(Struct, frozen=True):
+    """`[broker]`"""
+
+    enabled: bool = False
+    listen: str = "127.0.0.1"
+    port: Port = 1883
+
+
+class EventMap(Struct, frozen=True):
+    """`map` of a `json` topic: CEL over `topic` (list of levels) and `payload` for each attribute of the event."""
+
+    type: str
+    source: str = ""
+    subject: str = ""
+    id: str = ""
+    time: str = ""
+    data: str = "payload"
+
+
+class TopicConfig(Struct, frozen=True):
+    """One entry of `topics`."""
+
+    filter: Annotated[str, Meta(min_length=1, max_length=65_535)]
+    format: Literal["cloudevents", "json"] = "cloudevents"
+    map: EventMap | None = None
+
+
+class MqttConfig(Struct, frozen=True):
+    """One `[[mqtt]]` broker."""
+
+    name: Name = "local"
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    client_id: Annotated[str, Meta(min_length=1, max_length=128)] = "halon"
+    keepalive: Duration = _seconds(30)
+    session_expiry: Duration = _seconds(86_400)
+    reconnect_max: Duration = _seconds(30)
+    topics: tuple[TopicConfig, ...] = (TopicConfig(filter="halon/events/#"),)
+
+
+class StoreConfig(Struct, frozen=True):
+    """`[store]`"""
+
+    path: str = ""
+    commit_retry: Duration = _seconds(1)
+
+
+class LimitsConfig(Struct, frozen=True):
+    """`[limits]`"""
+
+    keys_max: Count = 100_000
+    signals_per_incident_max: Count = 100
+    matches_per_rule_max: Count = 100_000
+
+
+class IncidentsConfig(Struct, frozen=True):
+    """`[incidents]`"""
+
+    contain_within: Duration = _seconds(900)
+    investigate_within: Duration = _seconds(7_200)
+    recover_within: Duration = _seconds(86_400)
+
+
+class ContainConfig(Struct, frozen=True):
+    """`[contain]`"""
+
+    parallel_max: Count = 16
+    step_timeout: Duration = _seconds(30)
+    retries: CountOrNone = 2
+    retry_backoff: Duration = _seconds(0.5)
+    lease: Duration = _seconds(86_400)
+    reconcile_every: Duration = _seconds(30)
+    reapply_max: CountOrNone = 3
+
+
+class BudgetConfig(Struct, frozen=True):
+    """`[guards.budget.KIND]`; 0 means no limit."""
+
+    held_max: CountOrNone = 0
+    per_hour_max: CountOrNone = 0
+    serving_min: Share = 0.0
+
+
+class GuardsConfig(Struct, frozen=True):
+    """`[guards]`"""
+
+    mode: Mode = Mode.ENFORCE
+    protected: str = ""
+    approval_timeout: Duration = _seconds(900)
+    budget: dict[str, BudgetConfig] = {}
+
+
+class Config(Struct, frozen=True):
+    """The whole of config.toml. `actions` holds the tables of single actions, checked by each action's own struct."""
+
+    daemon: DaemonConfig = DaemonConfig()
+    rules: RulesConfig = RulesConfig()
+    intake: IntakeConfig = IntakeConfig()
+    broker: BrokerConfig = BrokerConfig()
+    mqtt: tuple[MqttConfig, ...] = (MqttConfig(),)
+    store: StoreConfig = StoreConfig()
+    limits: LimitsConfig = LimitsConfig()
+    incidents: IncidentsConfig = IncidentsConfig()
+    contain: ContainConfig = ContainConfig()
+    guards: GuardsConfig = GuardsConfig()
+    actions: dict[str, dict[str, Json]] = {}

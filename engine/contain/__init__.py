@@ -1,0 +1,1 @@
+"""Acting: intents to verified outcomes and leases, within the guards."""

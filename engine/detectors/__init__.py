@@ -1,0 +1,1 @@
+"""Detectors: observations of one key to findings; one method per file."""

@@ -1,0 +1,1 @@
+"""Doors: messages from brokers and senders to events."""

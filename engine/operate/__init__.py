@@ -1,0 +1,1 @@
+"""What operators see and steer: control socket, health, views, notices."""

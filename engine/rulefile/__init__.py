@@ -1,0 +1,1 @@
+"""Rule files: TOML to checked rules and playbooks, with the place of every mistake."""
