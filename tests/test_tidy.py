@@ -1,0 +1,96 @@
+"""Style as a test: what a reviewer would otherwise have to say again and again. Each message names the remedy."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = [*(ROOT / "engine").rglob("*.py"), *(ROOT / "actions").rglob("*.py")]
+LINES_MAX = 600
+# Sources that another test proves, each with where.
+TWIN_ELSEWHERE: dict[str, str] = {
+    "engine/action.py": "tests/actions/test_contract.py",
+    "engine/config.py": "tests/test_configfile.py",
+    "engine/cel/contract.py": "tests/cel/test_environment.py",
+    "engine/detectors/contract.py": "tests/detectors/test_contract.py",
+    "engine/rulefile/rules.py": "tests/rulefile",
+}
+
+
+def tracked(*patterns):
+    """The files git knows or would know, as paths below the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", SOURCE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_source_file_holds_one_idea_and_says_which(path):
+    """Each module opens with a docstring and stays below the size that one reading holds."""
+    text = path.read_text(encoding="utf-8")
+    assert text.lstrip().startswith('"""'), (
+        "open the module with a docstring: what it turns into what, and who calls it"
+    )
+    assert text.count("\n") <= LINES_MAX, f"split it along its idea: more than {LINES_MAX} lines"
+
+
+@pytest.mark.parametrize("path", SOURCE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_source_file_has_a_twin_in_the_tests(path):
+    """engine/a/b.py is tested by tests/a/test_b.py; actions/a/b.py by tests/actions/a/test_b.py or its contract suite."""
+    name = path.relative_to(ROOT)
+    if path.name == "__init__.py" and path.read_text(encoding="utf-8").count("\n") < 12:
+        return
+    elsewhere = TWIN_ELSEWHERE.get(str(name))
+    if elsewhere is not None:
+        assert (ROOT / elsewhere).exists(), f"{elsewhere} is gone: give {name} a twin of its own"
+        return
+    stem = path.parent.name if path.name == "__init__.py" else path.stem.lstrip("_")
+    below = name.parts[1:-1] if name.parts[0] == "engine" else name.parts[:-1]
+    twin = Path("tests", *below, f"test_{stem}.py")
+    flat = Path("tests", *below[:1], f"test_{stem}.py")
+    assert (ROOT / twin).exists() or (ROOT / flat).exists(), f"add {twin}, or name in TWIN_ELSEWHERE what proves it"
+
+
+def test_every_test_says_in_a_sentence_what_holds():
+    """Each test function has a docstring."""
+    missing = []
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(r"^( *)(?:async )?def (test_\w+)\(.*?\)(?: -> None)?:\n(\s*)(\S+)", text, re.M | re.S):
+            if not match[4].startswith(('"""', 'r"""')):
+                missing.append(f"{path.relative_to(ROOT)}: {match[2]}")
+    assert not missing, "give them a docstring that states behaviour: " + ", ".join(missing[:20])
+
+
+def test_tests_do_not_sleep():
+    """No wall-clock sleeps: wait for a condition with a deadline, or use the virtual clock."""
+    waits = re.compile(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))")
+    allowed = {"tests/support/wait.py"}
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "tests").rglob("*.py")
+        if str(path.relative_to(ROOT)) not in allowed and path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if waits.search(line)
+    ]
+    assert not found, "use tests.support.wait.until(...) or a VirtualClock: " + ", ".join(found)
+
+
+def test_texts_name_no_machine():
+    """No file carries a path of one machine, or the host of a package registry."""
+    words = re.compile(r"/work/|/root/\.|/opt/pypi|pypi\.org/simple|registry\.npmjs|deb\.debian\.org|/tmp/bash_jobs")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in tracked()
+        if path != Path(__file__)
+        and path.suffix in {".py", ".md", ".toml", ".sh", ".service", ".conf", ".txt", ".yml", ""}
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if words.search(line)
+    ]
+    assert not found, "say it without the machine: " + ", ".join(found)
