@@ -7,12 +7,15 @@ Every boundary between two parts passes these and nothing looser. Times are micr
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 import msgspec
 
-Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-"""A decoded JSON value."""
+if TYPE_CHECKING:
+    Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+    """A decoded JSON value."""
+else:
+    Json = Any  # msgspec knows no recursive alias; whatever its JSON decoder returns is of this type
 
 EventId = NewType("EventId", str)
 SignalId = NewType("SignalId", str)

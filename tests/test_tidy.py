@@ -42,7 +42,7 @@ def test_a_source_file_holds_one_idea_and_says_which(path):
 
 @pytest.mark.parametrize("path", SOURCE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_source_file_has_a_twin_in_the_tests(path):
-    """engine/a/b.py is tested by tests/a/test_b.py; actions/a/b.py by tests/actions/a/test_b.py or its contract suite."""
+    """engine/a/b.py is tested by tests/a/test_b.py, actions/a/b.py by tests/actions/a/test_b.py."""
     name = path.relative_to(ROOT)
     if path.name == "__init__.py" and path.read_text(encoding="utf-8").count("\n") < 12:
         return
@@ -59,12 +59,13 @@ def test_a_source_file_has_a_twin_in_the_tests(path):
 
 def test_every_test_says_in_a_sentence_what_holds():
     """Each test function has a docstring."""
-    missing = []
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        text = path.read_text(encoding="utf-8")
-        for match in re.finditer(r"^( *)(?:async )?def (test_\w+)\(.*?\)(?: -> None)?:\n(\s*)(\S+)", text, re.M | re.S):
-            if not match[4].startswith(('"""', 'r"""')):
-                missing.append(f"{path.relative_to(ROOT)}: {match[2]}")
+    head = re.compile(r"^( *)(?:async )?def (test_\w+)\(.*?\)(?: -> None)?:\n(\s*)(\S+)", re.M | re.S)
+    missing = [
+        f"{path.relative_to(ROOT)}: {match[2]}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for match in head.finditer(path.read_text(encoding="utf-8"))
+        if not match[4].startswith(('"""', 'r"""'))
+    ]
     assert not missing, "give them a docstring that states behaviour: " + ", ".join(missing[:20])
 
 

@@ -1,5 +1,6 @@
 """Waiting for real programs: poll a condition until a deadline, the only place in the tests that sleeps."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,8 +22,6 @@ def until(condition: Callable[[], T], *, within_s: float = 15.0, what: str = "")
 
 async def until_async(condition: Callable[[], T], *, within_s: float = 15.0, what: str = "") -> T:
     """The same on an event loop, letting its tasks run in between."""
-    import asyncio
-
     deadline = time.monotonic() + within_s
     while True:
         answer = condition()
