@@ -8,12 +8,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.support.wait import until
 
 PACKAGES = {
     "haproxy": "haproxy",
@@ -72,15 +73,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
-    """Returns once the condition holds of a real external part; fails the test with `what` after the deadline."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end_s:
-            pytest.fail(f"not within {timeout_s} s: {what}")
-        time.sleep(0.01)
-
-
 def listening(port: int, host: str = "127.0.0.1") -> bool:
     """Whether something accepts TCP connections there."""
     try:
@@ -105,12 +97,12 @@ def server(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
         )
     try:
-        end_s = time.monotonic() + 30.0
-        while not ready():
-            if process.poll() is not None or time.monotonic() > end_s:
-                text = log.read_text(errors="replace")[-4_000:]
-                pytest.fail(f"{argv[0]} did not come up (exit {process.poll()}):\n{text}", pytrace=False)
-            time.sleep(0.01)
+        try:
+            until(lambda: process.poll() is not None or ready(), within_s=30, what=f"{argv[0]} is ready")
+            assert process.poll() is None, f"{argv[0]} ended with exit code {process.poll()}"
+        except AssertionError as error:
+            text = log.read_text(errors="replace")[-4_000:]
+            pytest.fail(f"{error}\n{text}", pytrace=False)
         yield process
     finally:
         process.terminate()

@@ -1,0 +1,75 @@
+"""The table of all actions, in the order of the manual; and the one with the plug-ins of the entry-point group merged.
+
+Only `engine.app` and `engine.cli` import it; everyone else is handed the `Catalogue`.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from actions.credentials.file_rotate_token import FileRotateToken
+from actions.evidence.evidence_capture import EvidenceCapture
+from actions.training.process_freeze import ProcessFreeze
+from engine.action import Action, Catalogue
+from engine.model import Struct
+
+GROUP = "halon.actions"
+"""Entry-point group of third-party actions: name = the action's name, value = its class."""
+
+_ACTIONS: tuple[type[Action[Any]], ...] = (
+    # training
+    ProcessFreeze,
+    # credential
+    FileRotateToken,
+    # evidence
+    EvidenceCapture,
+)
+
+CATALOGUE = Catalogue({each.name: each for each in _ACTIONS})
+"""The shipped actions by name, in the order of the table."""
+
+
+class Loaded(Struct, frozen=True):
+    """The catalogue that runs, and what is wrong with plug-ins, one sentence each: they are left out, never half in."""
+
+    catalogue: Catalogue
+    problems: tuple[str, ...] = ()
+
+
+def load_catalogue() -> Loaded:
+    """The shipped actions and those of the entry-point group `halon.actions`."""
+    actions = dict(CATALOGUE.actions)
+    problems: list[str] = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
+        found = _load(entry)
+        if isinstance(found, str):
+            problems.append(f"action `{entry.name}` of {_owner(entry)} ({entry.value}): {found}; it is left out")
+        elif entry.name in actions:
+            problems.append(f"action `{entry.name}` of {_owner(entry)} has the name of another one; it is left out")
+        else:
+            actions[entry.name] = found
+    return Loaded(Catalogue(actions), tuple(problems))
+
+
+def _load(entry: EntryPoint) -> type[Action[Any]] | str:
+    """The plug-in's class, or what is wrong with it."""
+    try:
+        found = entry.load()
+    except Exception as error:  # noqa: BLE001  # the boundary to code of others: whatever it raises, the daemon goes on
+        return f"can't be imported ({type(error).__name__}: {error})"
+    if not (isinstance(found, type) and issubclass(found, Action)):
+        return "is not a subclass of engine.action.Action"
+    lacking = [each for each in ("name", "params", "target_kind", "reversible", "privileges", "example")
+               if not hasattr(found, each)]  # fmt: skip
+    if lacking:
+        return f"lacks {', '.join(lacking)}"
+    if found.__abstractmethods__:
+        return f"does not implement {', '.join(sorted(found.__abstractmethods__))}"
+    if found.name != entry.name:
+        return f"calls itself `{found.name}`"
+    if found.reversible and found.undo is Action.undo:
+        return "says it is reversible, but has no undo"
+    return found
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an unknown package"
