@@ -4,11 +4,64 @@ Loaders collect all findings of all files and return them; nothing here raises. 
 Codes are listed in `CODES` and explained one by one in docs/diagnostics.md.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 
-from engine.model import Struct
+from engine.model import Json, Struct
+
+CODES: dict[str, str] = {
+    # Files
+    "H001": "a file or folder can't be read",
+    "H002": "the file is not TOML",
+    "H003": "a limit is reached",
+    # The shape of tables
+    "H004": "unknown key",
+    "H005": "missing key",
+    "H006": "wrong type",
+    "H007": "value not allowed",
+    "H008": "not a duration",
+    "H009": "an id is used twice",
+    "H010": "an id is not well formed",
+    # Names
+    "H011": "unknown signal",
+    "H012": "unknown action",
+    "H013": "unknown playbook",
+    "H014": "unknown incident type",
+    "H015": "unknown detection method",
+    "H016": "unknown list",
+    # Conditions and templates
+    "H020": "CEL: syntax",
+    "H021": "CEL: unknown name",
+    "H022": "CEL: wrong type",
+    "H023": "CEL: not a regular expression",
+    "H024": "CEL: past a limit",
+    "H025": "a template is not well formed",
+    # Signals
+    "H030": "an event type is not well formed",
+    "H031": "the detection method needs `value`",
+    "H032": "the detection method needs `of`",
+    "H033": "`value` or `of` is given but not used",
+    # Rules
+    "H040": "a signal lacks a key of `by`",
+    "H041": "`when` needs exactly one of `all`, `any` and `sequence`",
+    "H042": "a list of signals is empty",
+    "H043": "`at_least` can never be reached",
+    "H044": "a key of `when` has nothing to act on",
+    # Playbooks
+    "H050": "`hold` on an irreversible action",
+    "H051": "a playbook has no steps",
+    # Config
+    "H060": "a name is used twice",
+    "H061": "`map` and `format` do not fit each other",
+    "H062": "a topic filter is not well formed",
+}
+"""Every code with its meaning in a few words."""
+
+_SHOWN_CHARS_MAX = 160
+_NAME_CHARS_MAX = 80
+_SUGGESTED_NAMES_MAX = 20_000
 
 
 class Level(StrEnum):
@@ -29,6 +82,13 @@ class Span(Struct, frozen=True):
     """The text of that line, so that a report needs no file access."""
 
 
+class Note(Struct, frozen=True):
+    """A second place that a finding speaks of, such as the first of two definitions."""
+
+    span: Span
+    label: str
+
+
 class Diagnostic(Struct, frozen=True):
     """One finding. `title` is a sentence; `label` stands beside the carets; `help` says what to do."""
 
@@ -38,6 +98,7 @@ class Diagnostic(Struct, frozen=True):
     span: Span | None = None
     label: str = ""
     help: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 def render(diagnostics: Iterable[Diagnostic]) -> str:
@@ -45,33 +106,33 @@ def render(diagnostics: Iterable[Diagnostic]) -> str:
     return "\n".join(_render_one(each) for each in diagnostics)
 
 
-def _render_one(diagnostic: Diagnostic) -> str:
-    lines = [f"{diagnostic.level.value}[{diagnostic.code}]: {diagnostic.title}"]
-    span = diagnostic.span
-    if span is not None:
-        gutter = len(str(span.line))
-        source = span.source_line.replace("\t", " ")
-        # A very long line would hide the carets: show the part around them.
-        cut = max(0, span.column - 81) if len(source) > 160 else 0
-        shown = ("…" if cut else "") + source[cut : cut + 160]
-        caret_at = span.column - 1 - cut + (1 if cut else 0)
-        carets = "^" * max(1, min(span.length, len(shown) - caret_at))
-        lines += [
-            f"{' ' * gutter}--> {span.path}:{span.line}:{span.column}",
-            f"{span.line} | {shown.rstrip()}",
-            f"{' ' * gutter} | {' ' * caret_at}{carets} {diagnostic.label}".rstrip(),
-        ]
-    else:
-        gutter = 1
-    if diagnostic.help:
-        lines.append(f"{' ' * gutter} = help: {diagnostic.help}")
-    return "\n".join(lines) + "\n"
+def to_json(diagnostic: Diagnostic) -> dict[str, Json]:
+    """A diagnostic for programs: `code level title label help`, and `path line column length` where it has a place."""
+    plain: dict[str, Json] = {
+        "code": diagnostic.code,
+        "level": diagnostic.level.value,
+        "title": diagnostic.title,
+        "label": diagnostic.label,
+        "help": diagnostic.help,
+    }
+    if diagnostic.span is not None:
+        plain |= _place(diagnostic.span)
+    plain["notes"] = [{"label": note.label, **_place(note.span)} for note in diagnostic.notes]
+    return plain
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """``did you mean `slurm.suspend`?``, or an empty string where nothing known is close."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else ""
+    # Comparing is linear in the known names: a huge table of ids is not worth the wait for a hint.
+    names = [each for each, _ in zip(known, range(_SUGGESTED_NAMES_MAX), strict=False)]
+    close = get_close_matches(name[:100], names, n=1, cutoff=0.6)
+    return f"did you mean {quoted(close[0])}?" if close else ""
+
+
+def quoted(name: object) -> str:
+    """`name` in backquotes, cut where it is longer than a title bears."""
+    text = str(name)
+    return f"`{text}`" if len(text) <= _NAME_CHARS_MAX else f"`{text[:_NAME_CHARS_MAX]}…`"
 
 
 def sort(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -87,3 +148,64 @@ def sort(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 def has_errors(diagnostics: Sequence[Diagnostic]) -> bool:
     """Whether any of them keeps the files from loading."""
     return any(each.level is Level.ERROR for each in diagnostics)
+
+
+def error(
+    code: str,
+    title: str,
+    span: Span | None = None,
+    *,
+    label: str = "",
+    help: str = "",  # noqa: A002  # the word of the field
+    notes: tuple[Note, ...] = (),
+) -> Diagnostic:
+    """An error of that code."""
+    return Diagnostic(code=code, level=Level.ERROR, title=title, span=span, label=label, help=help, notes=notes)
+
+
+def _place(span: Span) -> dict[str, Json]:
+    return {"path": span.path, "line": span.line, "column": span.column, "length": span.length}
+
+
+def _render_one(diagnostic: Diagnostic) -> str:
+    lines = [f"{diagnostic.level.value}[{diagnostic.code}]: {_printable(diagnostic.title)}"]
+    places = [("-->", diagnostic.span, "^", diagnostic.label)] if diagnostic.span else []
+    places += [(":::", note.span, "-", note.label) for note in diagnostic.notes]
+    gutter = max((len(str(span.line)) for _, span, _, _ in places), default=1)
+    for arrow, span, mark, label in places:
+        lines += _render_place(arrow, span, mark, label, gutter)
+    if diagnostic.help:
+        lines.append(f"{' ' * gutter} = help: {_printable(diagnostic.help)}")
+    return "\n".join(lines) + "\n"
+
+
+def _render_place(arrow: str, span: Span, mark: str, label: str, gutter: int) -> list[str]:
+    source, start = span.source_line, span.column - 1
+    # A very long line would hide the carets: show the part around them.
+    cut = max(0, start - _SHOWN_CHARS_MAX // 2) if len(source) > _SHOWN_CHARS_MAX else 0
+    shown = _printable(source[cut : cut + _SHOWN_CHARS_MAX])
+    before = ("…" if cut else "") + shown[: start - cut]
+    marked = shown[start - cut : start - cut + span.length]
+    after = shown[start - cut + span.length :] + ("…" if len(source) > cut + _SHOWN_CHARS_MAX else "")
+    marks = f"{' ' * _columns(before)}{mark * max(1, _columns(marked))}"
+    return [
+        f"{' ' * gutter}{arrow} {_printable(span.path)}:{span.line}:{span.column}",
+        f"{span.line:>{gutter}} | {before}{marked}{after}".rstrip(),
+        f"{' ' * gutter} | {marks} {_printable(label)}".rstrip(),
+    ]
+
+
+def _printable(text: str) -> str:
+    """`text` with a space for a tab and `�` for what would steer a terminal (controls, direction overrides)."""
+    if text.isprintable():
+        return text
+    return "".join(" " if each == "\t" else each if each.isprintable() or each == " " else "�" for each in text)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
