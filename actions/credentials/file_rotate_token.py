@@ -46,7 +46,7 @@ class FileRotateTokenParams(Params, frozen=True):
     accepted: Annotated[
         _AbsolutePath, Meta(description="file with the SHA-256 hashes of the tokens that the server takes, one a line")
     ]
-    pid: Annotated[int | None, Meta(ge=2, le=4_194_304, description="process to signal afterwards")] = None
+    pid: Annotated[int, Meta(ge=2, le=4_194_304, description="process to signal afterwards")] | None = None
     pid_file: Annotated[str, Meta(pattern=r"^(/[^\x00]+)?\Z", description="file with the pid to signal afterwards")] = (
         ""
     )

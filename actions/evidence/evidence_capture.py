@@ -44,10 +44,12 @@ class EvidenceCaptureParams(Params, frozen=True):
         tuple[Annotated[str, Meta(pattern=r"^/[^\x00]+\Z", max_length=4096)], ...],
         Meta(max_length=100, description="absolute paths of files and folders, or globs (`**` too)"),
     ] = ()
-    pid: Annotated[
-        int | None,
-        Meta(ge=1, le=4_194_304, description="process whose state in /proc is kept, its environment left out"),
-    ] = None
+    pid: (
+        Annotated[
+            int, Meta(ge=1, le=4_194_304, description="process whose state in /proc is kept, its environment left out")
+        ]
+        | None
+    ) = None
 
 
 class EvidenceCaptureSettings(Settings, frozen=True):

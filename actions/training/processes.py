@@ -25,10 +25,13 @@ class ProcessParams(Params, frozen=True):
     """Which process, how to know that it is still the one meant, and how much hangs on it."""
 
     pid: Annotated[int, Meta(ge=1, le=4_194_304, description="process id")]
-    started: Annotated[
-        int | None,
-        Meta(description="start time in clock ticks since boot, field 22 of /proc/PID/stat; guards a reused pid"),
-    ] = None
+    started: (
+        Annotated[
+            int,
+            Meta(description="start time in clock ticks since boot, field 22 of /proc/PID/stat; guards a reused pid"),
+        ]
+        | None
+    ) = None
     expect: Annotated[
         str, Meta(max_length=4096, description="text that its command line must contain; guards a reused pid")
     ] = ""
