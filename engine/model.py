@@ -34,6 +34,22 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every value that crosses a boundary: immutable, and strict when decoded."""
 
 
+class Secret:
+    """A value for its reader only: shows as `***` wherever it is printed, formatted or logged; `reveal` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself: call this where it is handed to its reader, and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+
 def make_key(parts: Mapping[str, str]) -> Key:
     """`{"run": "run-7"}` to the canonical key."""
     return tuple(sorted(parts.items()))

@@ -1,0 +1,308 @@
+"""What passes over the control socket: the views that people and programs read, and `Steering`, what a daemon can be
+told to do.
+
+`engine.operate.control` serves these, `engine.operate.client` reads them back, `engine.cli` prints them. Times are
+aware datetimes in UTC, which are RFC 3339 text in JSON; lengths of time carry their unit in the name.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from engine.diagnostics import Diagnostic
+from engine.model import (
+    IncidentId,
+    IncidentState,
+    IncidentType,
+    IntentId,
+    IntentState,
+    Json,
+    LeaseId,
+    LeaseState,
+    Mode,
+    Phase,
+    RuleId,
+    Severity,
+    Struct,
+    Verdict,
+)
+
+# --- What a daemon can be told to do -------------------------------------------------------------------------------
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """It was done; `detail` says what."""
+
+    detail: str
+
+
+class NotDone(Struct, frozen=True, tag="not-done"):
+    """It was not done; `reason` says why and what to do."""
+
+    reason: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class NotFound(Struct, frozen=True, tag="not-found"):
+    """There is no such thing."""
+
+    reason: str
+
+
+Act = Done | NotDone | NotFound
+"""What became of a steering act: a closed union."""
+
+
+class Steering(Protocol):
+    """The daemon, as seen from its control socket. `who` goes into the audit log; every act is recorded there."""
+
+    async def status(self) -> "Live":
+        """What only the running daemon knows."""
+        ...
+
+    async def release_lease(self, lease: LeaseId, *, who: str, reason: str) -> Act:
+        """Undo what a lease holds, whoever holds it, and read the target back."""
+        ...
+
+    async def approve(self, intent: IntentId, *, who: str) -> Act:
+        """Let a step that waits for a person go ahead."""
+        ...
+
+    async def deny(self, intent: IntentId, *, who: str, reason: str) -> Act:
+        """Refuse a step that waits for a person."""
+        ...
+
+    async def acknowledge(self, incident: IncidentId, *, who: str) -> Act:
+        """Somebody looks after the incident now."""
+        ...
+
+    async def close_incident(self, incident: IncidentId, *, who: str, resolution: str) -> Act:
+        """End an incident; what it alone holds is released."""
+        ...
+
+    async def pause(self, *, who: str, reason: str) -> Act:
+        """Stop all acting: intents are held, leases stay as they are."""
+        ...
+
+    async def resume(self, *, who: str) -> Act:
+        """Act again, held intents first."""
+        ...
+
+    async def reload(self, *, who: str) -> Act:
+        """Read the rules and config again; bad ones leave the old ones running, and come back as diagnostics."""
+        ...
+
+    async def drop_deadletter(self, number: int, *, who: str) -> Act:
+        """Forget one dead letter."""
+        ...
+
+
+# --- What the running daemon knows ---------------------------------------------------------------------------------
+
+
+class Door(Struct, frozen=True):
+    """A way by which events come in, and how it stands."""
+
+    name: str
+    kind: str
+    connected: bool
+    detail: str = ""
+    events: int = 0
+
+
+class LoadedRules(Struct, frozen=True):
+    """The rules that run now; `error` is set where a later reload was refused."""
+
+    rules: int
+    signals: int
+    playbooks: int
+    files: int
+    digest: str
+    loaded: datetime
+    error: str = ""
+
+
+class Live(Struct, frozen=True):
+    """What only the running daemon knows: doors, rates, lag, mode, rules."""
+
+    version: str
+    pid: int
+    started: datetime
+    mode: Mode
+    paused: bool
+    rules: LoadedRules
+    doors: tuple[Door, ...] = ()
+    paused_by: str = ""
+    events: int = 0
+    events_per_s: float = 0.0
+    lag_s: float = 0.0
+    in_flight: int = 0
+    in_flight_max: int = 0
+    steps_running: int = 0
+    steps_waiting: int = 0
+    commit_failing: str = ""
+    keys_held: int = 0
+    evictions: int = 0
+
+
+# --- What the store knows ------------------------------------------------------------------------------------------
+
+
+class FaultRow(Struct, frozen=True):
+    """How often a rule or signal could not be evaluated, and why it last could not."""
+
+    owner: str
+    field: str
+    count: int
+    reason: str
+    last: datetime
+
+
+class BudgetRow(Struct, frozen=True):
+    """How much of a budget is used; a `*_max` of 0 means no limit."""
+
+    kind: str
+    held: int
+    held_max: int
+    last_hour: int
+    per_hour_max: int
+
+
+class Stored(Struct, frozen=True):
+    """Counts over the database."""
+
+    incidents_open: int
+    leases_held: int
+    steps_waiting: int
+    deadletters: int
+    faults: tuple[FaultRow, ...] = ()
+    budgets: tuple[BudgetRow, ...] = ()
+
+
+class Status(Struct, frozen=True):
+    """`halon status`: `live` is missing where the daemon does not run and only the database was read."""
+
+    stored: Stored
+    live: Live | None = None
+
+
+class IncidentRow(Struct, frozen=True):
+    """One incident in a list; `signals` counts all that it absorbed."""
+
+    id: IncidentId
+    incident: IncidentType
+    rule: RuleId
+    severity: Severity
+    key: dict[str, str]
+    state: IncidentState
+    opened: datetime
+    updated: datetime
+    signals: int
+    mode: Mode
+    contained: datetime | None = None
+    closed: datetime | None = None
+    resolution: str = ""
+
+
+class EventView(Struct, frozen=True):
+    """The event that completed a signal."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    subject: str | None = None
+    data: Json = None
+
+
+class EvidenceView(Struct, frozen=True):
+    """One signal behind an incident: what was seen, against which threshold, in which events."""
+
+    signal: str
+    key: dict[str, str]
+    at: datetime
+    detail: str
+    value: float | None = None
+    threshold: float | None = None
+    event: EventView | None = None
+    event_ids: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Station(Struct, frozen=True):
+    """A moment on the way from event to verified; `after_ms` counts from the first station."""
+
+    name: str
+    at: datetime
+    after_ms: float
+
+
+class StepView(Struct, frozen=True):
+    """One step of an incident: what was decided, what became of it, and why. `place` is `contain.1` and so on."""
+
+    intent: IntentId
+    place: str
+    phase: Phase
+    action: str
+    params: dict[str, Json]
+    verdict: Verdict
+    state: IntentState
+    decided: datetime
+    reason: str = ""
+    target: str = ""
+    lease: LeaseId | None = None
+    stations: tuple[Station, ...] = ()
+
+
+class IncidentDetail(Struct, frozen=True):
+    """An incident with its evidence and steps: why it fired, why each step was taken or not."""
+
+    incident: IncidentRow
+    playbook: str | None
+    tags: tuple[str, ...]
+    evidence: tuple[EvidenceView, ...]
+    steps: tuple[StepView, ...]
+    leases: "tuple[LeaseRow, ...]" = ()
+
+
+class LeaseRow(Struct, frozen=True):
+    """What is, or was, contained."""
+
+    id: LeaseId
+    action: str
+    target_kind: str
+    target: str
+    state: LeaseState
+    acquired: datetime
+    expires: datetime
+    holders: tuple[IncidentId, ...]
+    drifts: int = 0
+    detail: str = ""
+
+
+class DeadLetterRow(Struct, frozen=True):
+    """A message that could not be taken for an event."""
+
+    number: int
+    at: datetime
+    door: str
+    topic: str
+    reason: str
+    bytes: int
+
+
+class DeadLetterDetail(Struct, frozen=True):
+    """A dead letter with the head of its payload: as text where it is UTF-8, else as hexadecimal digits."""
+
+    row: DeadLetterRow
+    payload: str
+    encoding: str
+    cut: bool
+
+
+class AuditReport(Struct, frozen=True):
+    """Whether the audit chain holds; where not, `problem` names the first record that is altered, missing or moved."""
+
+    ok: bool
+    records: int
+    head: str
+    problem: str = ""

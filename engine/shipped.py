@@ -1,0 +1,56 @@
+"""Turns `--config`, or its absence, into the config file to read, and a `Config` into the places on disk it means.
+
+`app` and `cli` ask here, so that the daemon and the commands that speak to it agree on every path.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from engine.config import Config
+from engine.model import Struct
+
+SYSTEM_CONFIG = Path("/etc/halon/config.toml")
+
+
+class Places(Struct, frozen=True):
+    """Absolute paths: the daemon's directory, its database and control socket, and the rules folders and files."""
+
+    state_dir: Path
+    database: Path
+    control_socket: Path
+    rules: tuple[Path, ...]
+
+
+def find_config(explicit: Path | None = None, *, cwd: Path | None = None, system: Path = SYSTEM_CONFIG) -> Path:
+    """The config file: `explicit` if given, else ./config.toml, else the system's, else the one that is shipped.
+
+    The file that is shipped always exists; one that is given may not, which its reader reports.
+    """
+    if explicit is not None:
+        return explicit.absolute()
+    for candidate in ((cwd or Path.cwd()) / "config.toml", system):
+        if candidate.is_file():
+            return candidate
+    return shipped_dir() / "config.toml"
+
+
+def shipped_dir() -> Path:
+    """Where config.toml and rules/ stand that came with Halon: inside the wheel, or the top of a checkout."""
+    package = Path(str(resources.files("engine")))
+    inside = package / "shipped"
+    return inside if (inside / "config.toml").is_file() else package.parent
+
+
+def find_places(config: Config, config_dir: Path) -> Places:
+    """The paths that `config` means; relative ones are relative to `config_dir`, the folder of its file."""
+
+    def place(written: str) -> Path:
+        return config_dir.absolute() / Path(written).expanduser()
+
+    daemon, state_dir = config.daemon, place(config.daemon.state_dir)
+    return Places(
+        state_dir=state_dir,
+        database=place(config.store.path) if config.store.path else state_dir / "halon.db",
+        control_socket=place(daemon.control_socket) if daemon.control_socket else state_dir / "control.sock",
+        rules=tuple(place(path) for path in config.rules.paths),
+    )
