@@ -1,0 +1,234 @@
+"""Functions on a connection to durable transactions: the `Store` that the daemon reads and writes through.
+
+One writer thread runs queued functions, several of them in one transaction (group commit), so that the event loop
+never waits for a disk and one sync serves many. Readers have connections of their own and see committed data only.
+The pipeline, `engine.contain` and `engine.operate` call it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from engine.store.connection import Connection, connect, open_readonly, require_sound
+from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, StoreLocked, classify
+from engine.store.migrate import Migration, migrate, shipped
+
+T = TypeVar("T")
+
+GROUP_MAX = 64
+"""Functions that share one transaction at most."""
+QUEUED_MAX = 1_024
+"""Writes waiting for the writer; past this `write` waits its turn on the loop."""
+READERS_MAX = 4
+"""Reads under way at once; more wait their turn."""
+
+
+class _Job:
+    """One function on its way to the writer and its result on the way back."""
+
+    __slots__ = ("error", "function", "future", "result")
+
+    def __init__(self, function: Callable[[Connection], Any]) -> None:
+        self.function = function
+        self.future: Future[Any] = Future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self, failure: BaseException | None = None) -> None:
+        """Hand the result, the function's own error, or the transaction's failure to whoever waits."""
+        error = self.error or failure
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Store:
+    """The database of one state directory; made by `open`."""
+
+    def __init__(self, path: Path, lock: int, connection: Connection, backup: Path | None) -> None:
+        self.path = path
+        self.backup = backup
+        """Where the database was copied to before a migration at this opening, if there was one."""
+        self._lock = lock
+        self._connection = connection
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._room = asyncio.Semaphore(QUEUED_MAX)
+        self._closed = False
+        self._local = threading.local()
+        self._reading: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(max_workers=READERS_MAX, thread_name_prefix="halon-read")
+        self._writer = threading.Thread(target=self._run_writer, name="halon-write", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, audit_key: bytes | None = None, migrations: Sequence[Migration] | None = None
+    ) -> Self:
+        """Take the lock, check the file, bring the schema up to date.
+
+        Raises StoreLocked, StoreCorrupt, StoreTooNew or StoreBusyOrFull; nothing is left open then.
+        """
+        return await asyncio.to_thread(cls._open, path, audit_key, migrations)
+
+    @classmethod
+    def _open(cls, path: Path, audit_key: bytes | None, migrations: Sequence[Migration] | None) -> Self:
+        lock = _lock(path)
+        connection: Connection | None = None
+        try:
+            connection = connect(path, audit_key=audit_key)
+            require_sound(connection, path)
+            backup = migrate(connection, path, shipped() if migrations is None else migrations)
+            return cls(path, lock, connection, backup)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            os.close(lock)
+            if isinstance(error, sqlite3.Error):
+                raise classify(error, path) or error from error
+            if isinstance(error, OSError):
+                raise StoreBusyOrFull(f"{path} cannot be opened: {error}") from error
+            raise
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """Run `function` in a transaction and return its result once that is on disk.
+
+        Where it raises, its own changes are undone and the error comes out here; others in the same transaction are
+        not touched. Where the transaction fails, StoreBusyOrFull or StoreCorrupt. It must touch the connection only:
+        it runs in another thread. A caller that is cancelled does not stop it.
+        """
+        async with self._room:
+            if self._closed:
+                raise StoreClosed(f"{self.path} is closed")
+            job = _Job(function)
+            self._jobs.put(job)
+            # Shielded, so that a cancelled caller leaves a future behind that the writer can still settle.
+            result: T = await asyncio.shield(asyncio.wrap_future(job.future))
+        return result
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run `function` on one snapshot of the committed data, on a connection that cannot write."""
+        if self._closed:
+            raise StoreClosed(f"{self.path} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+
+    async def close(self) -> None:
+        """Finish what is queued, fold the log into the database, let the lock go. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        await asyncio.to_thread(self._take_down)
+
+    def _take_down(self) -> None:
+        self._writer.join()
+        self._readers.shutdown()
+        for connection in self._reading:
+            connection.close()
+        # The log stays valid if this fails; the next opening reads it.
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        os.close(self._lock)
+
+    def _read(self, function: Callable[[Connection], T]) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = open_readonly(self.path)
+            self._local.connection = connection
+            self._reading.append(connection)
+        try:
+            connection.execute("BEGIN")
+            try:
+                return function(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise classify(error, self.path) or error from error
+
+    def _run_writer(self) -> None:
+        """The writer thread: takes what is queued, up to GROUP_MAX, and commits it together."""
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            group, last = [job], False
+            while len(group) < GROUP_MAX and not last:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    last = True
+                else:
+                    group.append(more)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[_Job]) -> None:
+        """One transaction for the group; every job is settled at the end, whatever happens."""
+        failure: BaseException | None = None
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._run(job)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            failure = classify(error, self.path) or error
+        except _GroupLostError as lost:
+            failure = lost.cause
+        if failure is not None and self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+        for job in group:
+            job.settle(failure)
+
+    def _run(self, job: _Job) -> None:
+        """One function inside its own savepoint; its error is kept for its caller alone."""
+        self._connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.function(self._connection)
+        except BaseException as error:  # carried over to the caller, who waits on the loop
+            failure = classify(error, self.path) if isinstance(error, sqlite3.Error) else None
+            if not self._connection.in_transaction:
+                # A full disk or a failing device makes SQLite drop the whole transaction, the others' work with it.
+                raise _GroupLostError(failure or StoreBusyOrFull(f"{self.path}: {error}")) from error
+            job.error = failure or error
+            self._connection.execute("ROLLBACK TO job")
+        self._connection.execute("RELEASE job")
+
+
+class _GroupLostError(Exception):
+    """SQLite rolled the whole transaction back under a function."""
+
+    def __init__(self, cause: StoreError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _lock(path: Path) -> int:
+    """Take the lock file beside the database; the returned descriptor holds it until closed or the process ends."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreBusyOrFull(f"{path} cannot be opened: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreLocked(f"another daemon (process {holder}) runs on {path}; stop it first") from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
