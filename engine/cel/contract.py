@@ -7,7 +7,7 @@ is its own affair. Both ways give the same values and the same faults.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from engine.model import Event, Incident, Signal, Struct
+from engine.model import Event, Incident, Json, Signal, Struct, Target
 
 
 class CelFault(Exception):  # noqa: N818  # a fault is data for the caller, counted against its rule
@@ -15,16 +15,20 @@ class CelFault(Exception):  # noqa: N818  # a fault is data for the caller, coun
 
 
 class Scope(Struct, frozen=True):
-    """Variables of one evaluation: `event`, and in steps also `incident` and `signals`.
+    """Variables of one evaluation: `event`, in steps also `incident` and `signals`; `target` in guards; `topic` and
+    `payload` where a message is mapped to an event.
 
     In CEL, `event` has `id source type time subject datacontenttype data ext` (`time` is a timestamp; `subject` is
     missing where the event has none); `incident` has `id type rule severity key state`; `signals["ID"]` has `event`,
-    `value`, `threshold`, `key`.
+    `value`, `threshold`, `key`; `target` has `kind name labels`; `topic` is the list of the levels of an MQTT topic.
     """
 
     event: Event | None = None
     incident: Incident | None = None
     signals: Mapping[str, Signal] | None = None
+    target: Target | None = None
+    topic: tuple[str, ...] = ()
+    payload: Json = None
 
 
 class Expression(Protocol):
