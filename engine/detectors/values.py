@@ -1,4 +1,4 @@
-"""What the detectors of one number share: safe input, a bounded sorted window, and state that is written down and read back.
+"""What the detectors of one number share: safe input, a bounded sorted window, and state that can be written down.
 
 `ValueDetector` turns an observation into a finite number for `see` and keeps its whole state in one msgspec struct, so
 that `dump` and `load` are exact. Called by the detector files of this folder only.
