@@ -40,11 +40,9 @@ def load_catalogue() -> Loaded:
     actions = dict(CATALOGUE.actions)
     problems: list[str] = []
     for entry in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
-        found = _load(entry)
+        found = "has the name of another action" if entry.name in actions else _load(entry)
         if isinstance(found, str):
-            problems.append(f"action `{entry.name}` of {_owner(entry)} ({entry.value}): {found}; it is left out")
-        elif entry.name in actions:
-            problems.append(f"action `{entry.name}` of {_owner(entry)} has the name of another one; it is left out")
+            problems.append(f"action `{entry.name}` of {_owner(entry)} ({entry.value}) is left out: it {found}")
         else:
             actions[entry.name] = found
     return Loaded(Catalogue(actions), tuple(problems))

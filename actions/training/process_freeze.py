@@ -166,7 +166,8 @@ def _stop_all(params: ProcessParams, root: Process, sent: list[Process]) -> bool
         new = [each for each in members(params, root) if each.pid not in known and not stopped(each)]
         if not new:
             return bool(sent)
-        sent += [each for each in new if send(each, signal.SIGSTOP)]
+        # One by one, so that those before a failure are known and can be let go on.
+        sent.extend(each for each in new if send(each, signal.SIGSTOP))
     raise OSError(errno.EAGAIN, 'it starts processes faster than they can be stopped; use scope = "cgroup"')
 
 
