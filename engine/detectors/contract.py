@@ -44,8 +44,12 @@ class Detector(ABC, Generic[ParamsT]):
     """Whether the signal must have a `value` (a CEL number)."""
     needs_of: ClassVar[bool] = False
     """Whether the method must have `of` (a CEL expression)."""
+    restarts: ClassVar[bool] = False
+    """Whether a finding empties the window (`count`, `distinct`); such a method cannot hold, so `for` is refused."""
     version: ClassVar[int] = 1
     """Version of the dumped state; a state of another version is rebuilt from nothing, with a notice."""
+    lateness_us: int = 0
+    """How far behind the newest an observation may come and still count in full; set by the creator, before use."""
 
     def __init__(self, params: ParamsT) -> None:
         self.params = params
