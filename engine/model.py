@@ -336,7 +336,10 @@ Undoing = Undone | Conflict | Failed
 
 
 class Lease(Struct, frozen=True):
-    """A reversible containment in force: its holders (incidents), receipt and expiry. One per (action, target)."""
+    """A reversible containment in force: its holders (incidents), receipt and expiry. One per (action, target).
+
+    `adopted`: it was in place before Halon acted, so that letting go leaves it as it was found.
+    """
 
     id: LeaseId
     action: str
@@ -350,6 +353,7 @@ class Lease(Struct, frozen=True):
     expires_us: int
     drifts: int = 0
     detail: str = ""
+    adopted: bool = False
 
 
 def incident_id(incident: IncidentType, key: Key, trigger: str) -> IncidentId:

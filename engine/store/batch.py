@@ -1,0 +1,68 @@
+"""Everything that one batch of events changed to one transaction: the pipeline's side of the order of durability.
+
+The pipeline makes a `BatchChanges` of what intake and the core gave it and hands `commit_batch` to `Store.write`.
+Committing the same batch twice (after a failure that came too late to tell) changes nothing the second time, except
+that faults and dead letters are counted again.
+"""
+
+import sqlite3
+from collections import Counter
+
+from engine.model import Fault, Incident, Intent, Struct
+from engine.store import deadletters, faults, incidents, intents, seen, state, timers
+from engine.store.deadletters import DeadLetter
+from engine.store.state import Space, StateChange
+from engine.store.timers import Timer
+
+
+class BatchChanges(Struct, frozen=True):
+    """What one batch changed.
+
+    `at_us` is when the batch was taken up (arrival time, by which deduplication is counted); `seen` holds
+    `seen.digest` of each new event; `facts` are single values such as the core's clock.
+    """
+
+    at_us: int
+    seen: tuple[bytes, ...] = ()
+    windows: tuple[StateChange, ...] = ()
+    matches: tuple[StateChange, ...] = ()
+    facts: tuple[tuple[str, bytes], ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    deadletters: tuple[DeadLetter, ...] = ()
+
+
+class BatchLimits(Struct, frozen=True):
+    """The bounds from config.toml that committing keeps."""
+
+    dedup_horizon_us: int = 3_600_000_000
+    deadletters_max: int = 1_000
+
+
+def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: BatchLimits) -> None:
+    """Write all of a batch, in the transaction that is open."""
+    seen.put(connection, batch.seen, batch.at_us)
+    seen.prune(connection, before_us=batch.at_us - limits.dedup_horizon_us)
+    state.put(connection, Space.WINDOWS, batch.windows)
+    state.put(connection, Space.MATCHES, batch.matches)
+    for name, body in batch.facts:
+        state.put_fact(connection, name, body)
+    for incident in batch.incidents:
+        incidents.put(connection, incident)
+    for intent in batch.intents:
+        intents.put(connection, intent, received_us=batch.at_us)
+    for timer in batch.timers:
+        timers.put(connection, timer)
+    _put_faults(connection, batch.faults)
+    for letter in batch.deadletters:
+        deadletters.put(connection, letter, kept_max=limits.deadletters_max)
+
+
+def _put_faults(connection: sqlite3.Connection, found: tuple[Fault, ...]) -> None:
+    """One row per kind of fault, however many events of the batch had it."""
+    last = {(fault.owner, fault.field, faults.kind_of(fault.reason)): fault for fault in found}
+    counts = Counter((fault.owner, fault.field, faults.kind_of(fault.reason)) for fault in found)
+    for kind, fault in last.items():
+        faults.put(connection, fault, count=counts[kind])

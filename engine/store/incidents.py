@@ -1,0 +1,159 @@
+"""Incidents to rows and back. The core writes what it saw, `engine.contain` and operators how far it has come.
+
+The two do not overwrite each other: `put` never takes a state back, and `move` alone changes it.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.model import Incident, IncidentId, IncidentState, Signal
+from engine.store import audit
+from engine.store.rows import decode, decode_any, encode
+
+_COLUMNS = (
+    "incidents.id, incidents.body, incidents.state, incidents.contained_us, incidents.closed_us, "
+    "incidents.resolution, evidence.signals"
+)
+_FROM = "FROM incidents LEFT JOIN evidence ON evidence.incident = incidents.id"
+
+
+def put(connection: sqlite3.Connection, incident: Incident) -> bool:
+    """Write an incident of the core's; True where it is a new one, which is also audited."""
+    new = connection.execute("SELECT 1 FROM incidents WHERE id = ?", (incident.id,)).fetchone() is None
+    body = encode(msgspec.structs.replace(incident, signals=()))
+    connection.execute(
+        "INSERT INTO incidents (id, incident, key, state, severity, opened_us, updated_us, contained_us, closed_us, "
+        "resolution, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, updated_us = excluded.updated_us, "
+        "body = excluded.body",
+        (
+            incident.id,
+            incident.incident,
+            encode(incident.key),
+            incident.state.value,
+            incident.severity.value,
+            incident.opened_us,
+            incident.updated_us,
+            incident.contained_us,
+            incident.closed_us,
+            incident.resolution,
+            body,
+        ),
+    )
+    connection.execute(
+        "INSERT INTO evidence (incident, signals) VALUES (?, ?) ON CONFLICT (incident) DO UPDATE SET "
+        "signals = excluded.signals WHERE signals <> excluded.signals",
+        (incident.id, encode(incident.signals)),
+    )
+    if new:
+        audit.append(connection, "incident.opened", incident.opened_us, _opened(incident))
+    return new
+
+
+def get(connection: sqlite3.Connection, incident: IncidentId) -> Incident | None:
+    """One incident with its evidence, or None."""
+    row = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE incidents.id = ?", (incident,)).fetchone()
+    return None if row is None else _incident(row)
+
+
+def find(
+    connection: sqlite3.Connection,
+    *,
+    states: Sequence[IncidentState] = tuple(IncidentState),
+    limit: int = 1_000,
+    after_us: int | None = None,
+) -> list[Incident]:
+    """Incidents in any of `states`, the newest first, up to `limit`; with `after_us` only those opened since."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} {_FROM} WHERE incidents.state IN ({_places(states)}) AND incidents.opened_us >= ? "
+        "ORDER BY incidents.opened_us DESC, incidents.id LIMIT ?",
+        (*(state.value for state in states), -(2**62) if after_us is None else after_us, limit),
+    )
+    return [_incident(row) for row in rows]
+
+
+def load_not_closed(connection: sqlite3.Connection) -> Iterator[Incident]:
+    """Every incident that is not closed, oldest first: for the core at start."""
+    rows = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE incidents.state <> 'closed' ORDER BY opened_us, id")
+    for row in rows:
+        yield _incident(row)
+
+
+def count_by_state(connection: sqlite3.Connection) -> dict[IncidentState, int]:
+    """How many incidents stand in each state."""
+    rows = connection.execute("SELECT state, count(*) FROM incidents GROUP BY state")
+    return {IncidentState(state): count for state, count in rows}
+
+
+def move(
+    connection: sqlite3.Connection,
+    incident: IncidentId,
+    state: IncidentState,
+    *,
+    at_us: int,
+    who: str,
+    reason: str = "",
+    resolution: str = "",
+) -> bool:
+    """Change how far an incident has come, with an audit record; False where it stands there already.
+
+    `contained_us` is set on reaching `contained`, and cleared on going back to `open`: containment that was lost is
+    not containment.
+    """
+    row = connection.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
+    if row is None or row[0] == state.value:
+        return False
+    connection.execute(
+        "UPDATE incidents SET state = ?, updated_us = max(updated_us, ?), resolution = ?, "
+        "contained_us = CASE ? WHEN 'contained' THEN coalesce(contained_us, ?) WHEN 'open' THEN NULL "
+        "ELSE contained_us END, closed_us = CASE ? WHEN 'closed' THEN ? ELSE NULL END WHERE id = ?",
+        (state.value, at_us, resolution, state.value, at_us, state.value, at_us, incident),
+    )
+    audit.append(
+        connection,
+        f"incident.{state.value}",
+        at_us,
+        {"incident": incident, "from": row[0], "who": who, "reason": reason, "resolution": resolution},
+    )
+    return True
+
+
+def _opened(incident: Incident) -> dict[str, Any]:
+    return {
+        "incident": incident.id,
+        "type": incident.incident,
+        "rule": incident.rule,
+        "severity": incident.severity.value,
+        "mode": incident.mode.value,
+        "key": dict(incident.key),
+        "signals": [
+            {
+                "signal": signal.signal,
+                "at_us": signal.at_us,
+                "detail": signal.finding.detail,
+                "value": signal.finding.value,
+                "threshold": signal.finding.threshold,
+                "event": signal.event.id if signal.event is not None else None,
+            }
+            for signal in incident.signals
+        ],
+    }
+
+
+def _incident(row: tuple[Any, ...]) -> Incident:
+    _, body, state, contained_us, closed_us, resolution, signals = row
+    return msgspec.structs.replace(
+        decode(body, Incident),
+        state=IncidentState(state),
+        contained_us=contained_us,
+        closed_us=closed_us,
+        resolution=resolution,
+        signals=decode_any(signals, tuple[Signal, ...]) if signals is not None else (),
+    )
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
