@@ -41,8 +41,8 @@ class Cusum(ValueDetector[CusumParams]):
 
     Parameters: `above`, `below` (standard deviations; at least one), `slack` (0.5), `clip` (4), `reference`
     (observations to learn from, 100) or `centre` and `scale`, `floor` (share of the centre, 0.01), `floor_abs`.
-    False alarms: per 10,000 independent normal values, both sides, slack 0.5: 47 at 5, 7 at 8, 2 at 10, 0.2 at 15 with a
-    reference of 100 values; 23, 2, 0.4, 0 with 500, and the same with a centre and scale that are known.
+    False alarms per 10,000 independent normal values, both sides, slack 0.5: 47 at 5, 7 at 8, 2 at 10, 0.2 at 15 with
+    a reference of 100 values; 23, 2, 0.4, 0 with 500, and the same with a centre and scale that are known.
     Use `ewma` for the same with a limit that lasts while the shift does, `page-hinkley` without a reference phase,
     `robust-z` for single outliers.
     Source: Page (1954), Biometrika 41; Hawkins and Olwell (1998), Cumulative Sum Charts and Charting for Quality

@@ -40,8 +40,8 @@ class Ewma(ValueDetector[EwmaParams]):
 
     Parameters: `weight` (w, 0.1), `above`, `below` (standard deviations of s; at least one), `reference` (observations
     to learn from, 100) or `centre` and `scale`, `floor` (share of the centre, 0.01), `floor_abs`.
-    False alarms: per 10,000 independent normal values, both sides: 46 at 3, 4 at 4, 1.4 at 4.5, 0.5 at 5 with a reference
-    of 100 values; 16, 0.8, 0.3, 0.2 with 500, and the same with a centre and scale that are known.
+    False alarms per 10,000 independent normal values, both sides: 46 at 3, 4 at 4, 1.4 at 4.5, 0.5 at 5 with a
+    reference of 100 values; 16, 0.8, 0.3, 0.2 with 500, and the same with a centre and scale that are known.
     The condition lasts as long as the chart is out. Use `cusum` where the size of the shift is known, `robust-z` for
     single outliers or a baseline that wanders, `threshold` where the bound is known.
     Source: Roberts (1959), Technometrics 1(3); Lucas and Saccucci (1990), Technometrics 32(1).

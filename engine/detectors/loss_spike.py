@@ -52,8 +52,9 @@ class LossSpike(ValueDetector[LossSpikeParams]):
     (share of the baseline, 0.05), `floor_abs` (unit of the loss, 0; set it where the loss comes near zero, whose
     relative noise is without bound).
     False alarms per 10,000 independent values at 8: none seen on normal ones (of 100,000), 0.4 on log-normal ones of
-    deviation 0.5, 7 of deviation 1; one lasts a few steps, since medians of 5 overlap. `robust-z` reacts one step after the first value but alarms on single
-    hard batches too; `gradient-norm` sees the same from the optimiser's side; `nan` sees a loss that is no number.
+    deviation 0.5, 7 of deviation 1; one lasts a few steps, since medians of 5 overlap.
+    Use `robust-z` to react at the first high value (and to single hard batches); `gradient-norm` for the same from the
+    optimiser's side; `nan` for a loss that is no number.
     Source: spike rules of large training runs (Chowdhery et al. 2022, PaLM, section 5.1) with Tukey's running medians
     (1977, Exploratory Data Analysis).
 

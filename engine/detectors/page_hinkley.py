@@ -47,7 +47,7 @@ class PageHinkley(ValueDetector[PageHinkleyParams]):
 
     Parameters: `above`, `below` (standard deviations; at least one), `slack` (0.25), `warmup` (observations, 50),
     `clip` (4), `floor` (share of the mean, 0.01), `floor_abs` (unit of the value).
-    False alarms: none seen in 200,000 independent normal values at 20, both sides. Values that wander need a larger slack.
+    False alarms: none seen in 200,000 independent normal values at 20, both sides. Values that wander need more slack.
     Use `cusum` against a reference that must not move, `adwin` where the mean of a bounded recent window counts.
     Source: Page (1954), Biometrika 41; Hinkley (1971), Biometrika 58; Gama et al. (2014), ACM Computing Surveys 46(4).
 
