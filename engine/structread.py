@@ -10,6 +10,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -190,6 +191,9 @@ class _Walk:
         if isinstance(value, dt.date | dt.time):
             self.wrong_type(value, path, "str", what)
             return
+        if isinstance(value, float) and not isfinite(value):
+            self._not_finite(path, what)
+            return
         try:
             msgspec.convert(value, whole, dec_hook=decode_hook)
         except (msgspec.ValidationError, OverflowError) as fault:
@@ -225,10 +229,11 @@ class _Walk:
                 self.value(Any, each, (*path, index), f"an element of {what}")
         elif isinstance(value, dt.date | dt.time):
             self.wrong_type(value, path, "str", what)
-        elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # NaN
-            self._add(
-                error("H007", f"{what} is not a finite number", self._file.value(path), label="JSON has no such number")
-            )
+        elif isinstance(value, float) and not isfinite(value):
+            self._not_finite(path, what)
+
+    def _not_finite(self, path: KeyPath, what: str) -> None:
+        self._add(error("H007", f"{what} must be a finite number", self._file.value(path), label="not allowed"))
 
 
 def _strip(wanted: Any, value: object) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.cel.contract import Expression
+from engine.cel.template import Template as Template  # noqa: PLC0414  # part of this module's words
 from engine.detectors.contract import Detector
 from engine.model import (
     IncidentType,
@@ -90,16 +91,6 @@ class When(Struct, frozen=True):
     none: tuple[SignalId, ...] = ()
     wait_us: int = 0
     corroborate: int = 1
-
-
-class Template(Struct, frozen=True):
-    """A string with `${CEL}` parts: literal texts and expressions alternating, in order.
-
-    One expression and nothing else keeps the type of its value; otherwise all parts are joined as text.
-    """
-
-    source: str
-    parts: tuple[str | Expression, ...]
 
 
 StepParam = Json | Template | list["StepParam"] | dict[str, "StepParam"]
