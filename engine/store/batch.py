@@ -8,7 +8,7 @@ that faults and dead letters are counted again.
 import sqlite3
 from collections import Counter
 
-from engine.model import Fault, Incident, Intent, Struct
+from engine.model import Fault, Incident, Intent, Phase, Struct
 from engine.store import deadletters, faults, incidents, intents, seen, state, timers
 from engine.store.deadletters import DeadLetter
 from engine.store.state import Space, StateChange
@@ -39,6 +39,9 @@ class BatchLimits(Struct, frozen=True):
 
     dedup_horizon_us: int = 3_600_000_000
     deadletters_max: int = 1_000
+    contain_within_us: int = 900_000_000
+    investigate_within_us: int = 7_200_000_000
+    recover_within_us: int = 86_400_000_000
 
 
 def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: BatchLimits) -> None:
@@ -50,7 +53,8 @@ def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: Ba
     for name, body in batch.facts:
         state.put_fact(connection, name, body)
     for incident in batch.incidents:
-        incidents.put(connection, incident)
+        if incidents.put(connection, incident):
+            _set_deadlines(connection, incident, limits)
     for intent in batch.intents:
         intents.put(connection, intent, received_us=batch.at_us)
     for timer in batch.timers:
@@ -58,6 +62,23 @@ def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: Ba
     _put_faults(connection, batch.faults)
     for letter in batch.deadletters:
         deadletters.put(connection, letter, kept_max=limits.deadletters_max)
+
+
+def _set_deadlines(connection: sqlite3.Connection, incident: Incident, limits: BatchLimits) -> None:
+    """The clock of a new incident: each deadline is a timer that `engine.contain` looks at when it is due."""
+    for phase, within_us in (
+        (Phase.CONTAIN, limits.contain_within_us),
+        (Phase.INVESTIGATE, limits.investigate_within_us),
+        (Phase.RECOVER, limits.recover_within_us),
+    ):
+        timers.put(
+            connection,
+            Timer(
+                name=f"{timers.DEADLINE}{phase.value}:{incident.id}",
+                due_us=incident.opened_us + within_us,
+                body={"incident": incident.id, "phase": phase.value, "within_us": within_us},
+            ),
+        )
 
 
 def _put_faults(connection: sqlite3.Connection, found: tuple[Fault, ...]) -> None:

@@ -29,11 +29,12 @@ from engine.store.rows import canonical, decode, decode_any, encode
 
 
 class Hold(StrEnum):
-    """What an intent waits for."""
+    """What an intent waits for: a person, acting to be resumed, room in a budget, a pool to serve again, …"""
 
     APPROVAL = "approval"
     PAUSE = "pause"
     BUDGET = "budget"
+    SERVING = "serving"
     PROTECTED = "protected"
     DECISION = "decision"
     CONTAINMENT = "containment"
@@ -63,6 +64,7 @@ class IntentRecord(Struct, frozen=True):
     hold: Hold | None = None
     hold_until_us: int | None = None
     approved_by: str = ""
+    override: bool = False
     plan: Plan | None = None
     receipt: Receipt | None = None
     outcome: Outcome | None = None
@@ -87,6 +89,7 @@ class Move(Struct, frozen=True):
     hold: Hold | None = None
     hold_until_us: int | None = None
     approved_by: str | None = None
+    override: bool | None = None
     plan: Plan | None = None
     receipt: Receipt | None = None
     outcome: Outcome | None = None
@@ -96,7 +99,7 @@ class Move(Struct, frozen=True):
 
 
 _COLUMNS = (
-    "body, state, reason, hold, hold_until_us, approved_by, plan, receipt, outcome, lease, tries, event_us, "
+    "body, state, reason, hold, hold_until_us, approved_by, override, plan, receipt, outcome, lease, tries, event_us, "
     "received_us, matched_us, durable_us, applying_us, applied_us, verified_us, updated_us"
 )
 _UNSETTLED = ("intended", "applying", "applied", "held")
@@ -155,7 +158,7 @@ def move(connection: sqlite3.Connection, intent: IntentId, *, expected: Sequence
     to = change.to
     connection.execute(
         "UPDATE intents SET state = ?, reason = ?, hold = ?, hold_until_us = ?, "
-        "approved_by = coalesce(?, approved_by), plan = coalesce(?, plan), receipt = coalesce(?, receipt), "
+        "approved_by = coalesce(?, approved_by), override = coalesce(?, override), plan = coalesce(?, plan), receipt = coalesce(?, receipt), "
         "outcome = coalesce(?, outcome), lease = coalesce(?, lease), tries = tries + ?, "
         "target_kind = coalesce(?, target_kind), target_name = coalesce(?, target_name), "
         "durable_us = coalesce(durable_us, ?), applying_us = coalesce(applying_us, ?), "
@@ -166,6 +169,7 @@ def move(connection: sqlite3.Connection, intent: IntentId, *, expected: Sequence
             change.hold.value if change.hold is not None else None,
             change.hold_until_us,
             change.approved_by,
+            int(change.override) if change.override is not None else None,
             _json(change.plan),
             _json(change.receipt),
             _json(change.outcome),
@@ -227,6 +231,17 @@ def in_state(connection: sqlite3.Connection, *states: IntentState) -> list[Inten
     return [_intent(row) for row in rows]
 
 
+def held(connection: sqlite3.Connection, *holds: Hold) -> list[IntentRecord]:
+    """Every intent that waits for one of these, in the order they were decided."""
+    return [record for record in in_state(connection, IntentState.HELD) if record.hold in holds]
+
+
+def overdue(connection: sqlite3.Connection, now_us: int) -> list[IntentRecord]:
+    """Every intent that has waited for as long as it may."""
+    waiting = in_state(connection, IntentState.HELD)
+    return [record for record in waiting if record.hold_until_us is not None and record.hold_until_us <= now_us]
+
+
 def transitions(connection: sqlite3.Connection, intent: IntentId) -> list[Transition]:
     """How an intent came to where it is, in order."""
     rows = connection.execute("SELECT at_us, state, reason FROM transitions WHERE intent = ? ORDER BY seq", (intent,))
@@ -245,7 +260,22 @@ def _json(value: object) -> str | None:
 
 
 def _intent(row: tuple[Any, ...]) -> IntentRecord:
-    body, state, reason, hold, until, approved_by, plan, receipt, outcome, lease, tries, *stations, updated_us = row
+    (
+        body,
+        state,
+        reason,
+        hold,
+        until,
+        approved_by,
+        override,
+        plan,
+        receipt,
+        outcome,
+        lease,
+        tries,
+        *stations,
+        updated_us,
+    ) = row
     return IntentRecord(
         intent=decode(body, Intent),
         state=IntentState(state),
@@ -255,6 +285,7 @@ def _intent(row: tuple[Any, ...]) -> IntentRecord:
         hold=Hold(hold) if hold is not None else None,
         hold_until_us=until,
         approved_by=approved_by,
+        override=bool(override),
         plan=decode(plan, Plan) if plan is not None else None,
         receipt=decode_any(receipt, Receipt) if receipt is not None else None,
         outcome=decode_any(outcome, Outcome) if outcome is not None else None,

@@ -5,6 +5,11 @@ import sqlite3
 from engine.model import Json, Struct
 from engine.store.rows import decode_any, encode
 
+DEADLINE = "deadline:"
+"""Names of timers that ask whether a phase of an incident was done in time: `deadline:PHASE:INCIDENT`."""
+RELEASE = "release:"
+"""Names of timers at which a lease is let go of, once more or at last: `release:LEASE`."""
+
 
 class Timer(Struct, frozen=True):
     """Something due at a time; a later timer of the same name takes its place."""

@@ -65,6 +65,7 @@ CREATE TABLE intents (
   hold TEXT,
   hold_until_us INTEGER,
   approved_by TEXT NOT NULL DEFAULT '',
+  override INTEGER NOT NULL DEFAULT 0,
   target_kind TEXT,
   target_name TEXT,
   plan TEXT,
