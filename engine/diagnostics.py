@@ -63,6 +63,7 @@ CODES: dict[str, str] = {
 
 _SHOWN_CHARS_MAX = 160
 _NAME_CHARS_MAX = 80
+_SENTENCE_CHARS_MAX = 500
 _COMPARED_NAMES_MAX = 500
 
 
@@ -173,14 +174,14 @@ def _place(span: Span) -> dict[str, Json]:
 
 
 def _render_one(diagnostic: Diagnostic) -> str:
-    lines = [f"{diagnostic.level.value}[{diagnostic.code}]: {_printable(diagnostic.title)}"]
+    lines = [f"{diagnostic.level.value}[{diagnostic.code}]: {_clipped(diagnostic.title)}"]
     places = [("-->", diagnostic.span, "^", diagnostic.label)] if diagnostic.span else []
     places += [(":::", note.span, "-", note.label) for note in diagnostic.notes]
     gutter = max((len(str(span.line)) for _, span, _, _ in places), default=1)
     for arrow, span, mark, label in places:
         lines += _render_place(arrow, span, mark, label, gutter)
     if diagnostic.help:
-        lines.append(f"{' ' * gutter} = help: {_printable(diagnostic.help)}")
+        lines.append(f"{' ' * gutter} = help: {_clipped(diagnostic.help)}")
     return "\n".join(lines) + "\n"
 
 
@@ -196,7 +197,7 @@ def _render_place(arrow: str, span: Span, mark: str, label: str, gutter: int) ->
     return [
         f"{' ' * gutter}{arrow} {_printable(span.path)}:{span.line}:{span.column}",
         f"{span.line:>{gutter}} | {before}{marked}{after}".rstrip(),
-        f"{' ' * gutter} | {marks} {_printable(label)}".rstrip(),
+        f"{' ' * gutter} | {marks} {_clipped(label)}".rstrip(),
     ]
 
 
@@ -205,6 +206,11 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(" " if each == "\t" else each if each.isprintable() or each == " " else "�" for each in text)
+
+
+def _clipped(text: str) -> str:
+    """A printable text, cut where a name of the user's makes it longer than anyone reads."""
+    return _printable(text if len(text) <= _SENTENCE_CHARS_MAX else f"{text[:_SENTENCE_CHARS_MAX]}…")
 
 
 def _columns(text: str) -> int:

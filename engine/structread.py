@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from engine.clock import Duration, decode_hook
-from engine.diagnostics import Diagnostic, error, quoted, suggest
+from engine.diagnostics import Diagnostic, Span, error, quoted, suggest
 from engine.tomlfile import KeyPath, TomlFile
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -47,13 +47,15 @@ def read_struct(
     what: str,
     other_keys: Iterable[str] = (),
     opaque: Opaque = lambda _: False,
+    blame: KeyPath | None = None,
 ) -> tuple[StructT | None, list[Diagnostic]]:
     """The struct that `table` (at `path` of `file`) spells, and the diagnostics; None where there are any.
 
     `what` names the table for people (``signal `loss-spike` ``). `other_keys` may stand in the table and are judged
-    elsewhere. Where `opaque` says so a value is not judged, and then no struct is built either.
+    elsewhere. Where `opaque` says so a value is not judged, and then no struct is built either. A missing key is shown
+    at the value at `blame`, or at the head of the table.
     """
-    walk = _Walk(file, opaque)
+    walk = _Walk(file, opaque, path, blame)
     if not isinstance(table, dict):
         walk.wrong_type(table, path, "object", what)
         return None, walk.found
@@ -66,7 +68,8 @@ def read_struct(
         return msgspec.convert(own, wanted, dec_hook=decode_hook), []
     except (msgspec.ValidationError, OverflowError) as fault:
         # Only what a struct checks as a whole comes here: its `__post_init__`.
-        return None, [error("H007", f"{what}: {fault}", file.key(path), help="see docs/diagnostics.md")]
+        place = file.key(path) if blame is None else file.value(blame)
+        return None, [error("H007", f"in {what}: {fault}", place, label="does not hold together")]
 
 
 def type_word(value: object) -> str:
@@ -91,11 +94,13 @@ def type_word(value: object) -> str:
 class _Walk:
     """One pass over a table; `found` collects the diagnostics."""
 
-    def __init__(self, file: TomlFile, opaque: Opaque) -> None:
+    def __init__(self, file: TomlFile, opaque: Opaque, top: KeyPath, blame: KeyPath | None) -> None:
         self.found: list[Diagnostic] = []
         self.opaque_seen = False
         self._file = file
         self._opaque = opaque
+        self._top = top
+        self._blame = blame
 
     def _add(self, diagnostic: Diagnostic) -> None:
         if len(self.found) < FINDINGS_MAX:
@@ -118,8 +123,16 @@ class _Walk:
                 self._unknown_key(key, path, what, sorted({*fields, *others} - table.keys()))
         for name, field in fields.items():
             if field.required and name not in table:
-                example = f"write `{name} = …`"
-                self._add(error("H005", f"{what} lacks `{name}`", self._file.key(path), label="here", help=example))
+                title, example = f"{what} lacks `{name}`", f"write `{name} = …`"
+                self._add(error("H005", title, self._head(path), label="here", help=example))
+
+    def _head(self, path: KeyPath) -> Span:
+        """Where something that a table lacks is shown: at its key, or at the bracket that opens it."""
+        if self._blame is not None and path == self._top:
+            return self._file.value(self._blame)
+        span = self._file.key(path)
+        is_element = bool(path) and isinstance(path[-1], int)
+        return msgspec.structs.replace(span, length=min(span.length, 2)) if is_element else span
 
     def value(self, wanted: Any, value: object, path: KeyPath, what: str) -> None:
         if self._opaque(value):
@@ -142,7 +155,7 @@ class _Walk:
             self._leaf(whole, bare, value, path, what)
 
     def wrong_type(self, value: object, path: KeyPath, expected: str, what: str) -> None:
-        word = _WORDS.get(expected, expected)
+        word = _WORDS.get(expected, "a text, a number, `true` or `false`" if " | " in expected else expected)
         self._add(
             error(
                 "H006",
@@ -203,10 +216,11 @@ class _Walk:
         """One leaf that msgspec refused, as a diagnostic with a hint that fits."""
         span = self._file.value(path)
         choices = _choices(bare)
-        if bare is Duration:
-            text = reason.split(" - at `$", 1)[0]
+        if bare is Duration and not isinstance(value, str):
+            self.wrong_type(value, path, 'a duration such as `"5m"`', what)
+        elif bare is Duration:
+            title = f"{what}: {reason.split(';', 1)[0]}" if len(str(value)) < 100 else f"{what} is not a duration"
             hint = "a number and a unit: `500ms`, `30s`, `5m`, `2h`, `1d`, or several: `1h30m`"
-            title = f"{what}: {text.split(';', 1)[0]}" if len(text) < 200 else f"{what} is not a duration"
             self._add(error("H008", title, span, label="not a duration", help=hint))
         elif choices and isinstance(value, str):
             listed = ", ".join(f"`{each}`" for each in choices)

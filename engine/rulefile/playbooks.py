@@ -105,7 +105,7 @@ def _check_action(table: dict[str, Any], given: dict[str, Any], path: KeyPath, e
         )
         return
     what = f"action {quoted(name)}"
-    found = read_struct(action.params, given, file, path, what=what, opaque=has_template)[1]
+    found = read_struct(action.params, given, file, path, what=what, opaque=has_template, blame=(*path, "do"))[1]
     context.findings.extend(found)
     if "hold" in table and not action.reversible:
         context.findings.add(

@@ -142,7 +142,13 @@ def _detect(entry: Entry, context: Context) -> Detect | None:
             )
         return None
     params, found = read_struct(
-        detector.params_type, table, file, path, what=f"method `{detector.method}`", other_keys=("method", "of")
+        detector.params_type,
+        table,
+        file,
+        path,
+        what=f"method `{detector.method}`",
+        other_keys=("method", "of"),
+        blame=(*path, "method"),
     )
     context.findings.extend(found)
     context.findings.extend(_needs(entry, detector, path))

@@ -1,0 +1,88 @@
+"""Two small actions and two small detectors, so that tests of the loader do not lean on the shipped ones."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from engine.action import Action, Catalogue, Params, Settings
+from engine.clock import Duration
+from engine.detectors.contract import Detector, DetectorTable
+from engine.detectors.contract import Params as DetectorParams
+
+
+class SuspendParams(Params, frozen=True):
+    job: str
+    grace: Duration = Duration(0)
+    signal: Annotated[int, Meta(ge=1, le=64)] = 15
+    nodes: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class SuspendSettings(Settings, frozen=True):
+    endpoint: str = "http://127.0.0.1"
+    attempts: Annotated[int, Meta(ge=1)] = 1
+
+
+class Suspend(Action[SuspendParams]):
+    name = "slurm.suspend"
+    params = SuspendParams
+    settings = SuspendSettings
+    target_kind = "training"
+    reversible = True
+    privileges = "none"
+    example = '{ do = "slurm.suspend", job = "${event.data.job_id}" }'
+
+
+class DeleteParams(Params, frozen=True):
+    path: str
+    depth: Annotated[float, Meta(gt=0.0)] | None = None
+
+
+class Delete(Action[DeleteParams]):
+    name = "file.delete"
+    params = DeleteParams
+    target_kind = "evidence"
+    reversible = False
+    privileges = "none"
+    example = '{ do = "file.delete", path = "/tmp/x" }'
+
+
+class CountParams(DetectorParams, frozen=True):
+    at_least: Annotated[int, Meta(ge=1)]
+    within: Duration
+
+
+class Count(Detector[CountParams]):
+    method = "count"
+    params_type = CountParams
+
+
+class DistinctParams(DetectorParams, frozen=True):
+    at_least: Annotated[int, Meta(ge=1)]
+
+
+class Distinct(Detector[DistinctParams]):
+    method = "distinct"
+    params_type = DistinctParams
+    needs_of = True
+
+
+class MeanParams(DetectorParams, frozen=True):
+    above: float | None = None
+    below: float | None = None
+    for_: Duration = msgspec.field(name="for", default=Duration(0))
+
+    def __post_init__(self):
+        if self.above is None and self.below is None:
+            raise ValueError("`mean` needs `above` or `below`")
+
+
+class Mean(Detector[MeanParams]):
+    method = "mean"
+    params_type = MeanParams
+    needs_value = True
+
+
+CATALOGUE = Catalogue({each.name: each for each in (Suspend, Delete)})
+DETECTORS = DetectorTable({each.method: each for each in (Count, Distinct, Mean)})
