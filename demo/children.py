@@ -4,7 +4,6 @@
 stopped ones too. Called by `demo.__main__`.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,9 @@ POLL_S = 0.02
 """How often something outside of this process is looked at again."""
 END_WITHIN_S = 12.0
 """How long a child gets to end by itself after SIGTERM; the daemon promises 10 s."""
+
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(Exception):  # noqa: N818  # says what was not seen, for people
@@ -83,6 +85,9 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A second Ctrl-C must not leave half of them behind.
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)
         for name in reversed(list(self._started)):
             self.end(name)
 
@@ -109,16 +114,11 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def terminate_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the demonstration as Ctrl-C does, by way of its clean-up."""
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the demonstration as Ctrl-C does: by KeyboardInterrupt, through its clean-up."""
 
     def interrupt(number: int, _: object) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTS:
         signal.signal(number, interrupt)
-
-
-def environment_root() -> Path:
-    """The folder that the demonstration was started from the source tree of."""
-    return Path(os.path.realpath(__file__)).parent.parent

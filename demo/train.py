@@ -114,8 +114,10 @@ class Run:
             report = self._network.step(images, labels)
             if step % self._config.checkpoint_every_steps == 0:
                 self._network.save(Path(self._config.checkpoint), step=step)
+            data = self._step_data(step, report)
+            print(f"step {step} loss {data['loss']:.3f} probe accuracy {data['probe_accuracy']:.3f}", flush=True)
             yield self._event("training.batch", step, self._batch_data(step, labels, report))
-            yield self._event("training.step", step, self._step_data(step, report))
+            yield self._event("training.step", step, data)
             await asyncio.sleep(self._config.step_every_s)
 
     def _step_data(self, step: int, report: StepReport) -> dict[str, Any]:
