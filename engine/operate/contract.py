@@ -128,17 +128,14 @@ class Live(Struct, frozen=True):
     pid: int
     started: datetime
     mode: Mode
-    paused: bool
     rules: LoadedRules
     doors: tuple[Door, ...] = ()
-    paused_by: str = ""
     events: int = 0
     events_per_s: float = 0.0
     lag_s: float = 0.0
     in_flight: int = 0
     in_flight_max: int = 0
     steps_running: int = 0
-    steps_waiting: int = 0
     commit_failing: str = ""
     keys_held: int = 0
     evictions: int = 0
@@ -155,6 +152,7 @@ class FaultRow(Struct, frozen=True):
     count: int
     reason: str
     last: datetime
+    last_event: str = ""
 
 
 class BudgetRow(Struct, frozen=True):
@@ -167,13 +165,22 @@ class BudgetRow(Struct, frozen=True):
     per_hour_max: int
 
 
-class Stored(Struct, frozen=True):
-    """Counts over the database."""
+class Pause(Struct, frozen=True):
+    """That all acting is stopped, by whom and since when."""
 
-    incidents_open: int
-    leases_held: int
-    steps_waiting: int
+    who: str
+    since: datetime
+
+
+class Stored(Struct, frozen=True):
+    """What the database says. `incidents` counts by state; `leases` by state; `steps_held` wait for something."""
+
+    incidents: dict[IncidentState, int]
+    leases: dict[LeaseState, int]
+    steps_held: int
+    steps_under_way: int
     deadletters: int
+    paused: Pause | None = None
     faults: tuple[FaultRow, ...] = ()
     budgets: tuple[BudgetRow, ...] = ()
 
@@ -236,8 +243,19 @@ class Station(Struct, frozen=True):
     after_ms: float
 
 
+class StepTransition(Struct, frozen=True):
+    """One move of a step from state to state."""
+
+    at: datetime
+    state: IntentState
+    reason: str = ""
+
+
 class StepView(Struct, frozen=True):
-    """One step of an incident: what was decided, what became of it, and why. `place` is `contain.1` and so on."""
+    """One step of an incident: what was decided, what became of it, and why.
+
+    `place` is the phase and the number of the step in it; `waits_for` says what a held one waits for, and until when.
+    """
 
     intent: IntentId
     place: str
@@ -248,9 +266,16 @@ class StepView(Struct, frozen=True):
     state: IntentState
     decided: datetime
     reason: str = ""
+    would: str = ""
+    outcome: str = ""
     target: str = ""
     lease: LeaseId | None = None
+    approved_by: str = ""
+    waits_for: str = ""
+    waits_until: datetime | None = None
+    tries: int = 0
     stations: tuple[Station, ...] = ()
+    transitions: tuple[StepTransition, ...] = ()
 
 
 class IncidentDetail(Struct, frozen=True):
@@ -277,6 +302,7 @@ class LeaseRow(Struct, frozen=True):
     holders: tuple[IncidentId, ...]
     drifts: int = 0
     detail: str = ""
+    adopted: bool = False
 
 
 class DeadLetterRow(Struct, frozen=True):
@@ -284,10 +310,10 @@ class DeadLetterRow(Struct, frozen=True):
 
     number: int
     at: datetime
-    door: str
+    source: str
     topic: str
     reason: str
-    bytes: int
+    payload_bytes: int
 
 
 class DeadLetterDetail(Struct, frozen=True):

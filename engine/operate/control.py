@@ -65,11 +65,20 @@ class ControlServer:
     """Serves the control socket between `start` and `stop`."""
 
     def __init__(
-        self, path: Path, *, steering: Steering, read: Reader, metrics: Metrics | None = None, group: str = GROUP
+        self,
+        path: Path,
+        *,
+        steering: Steering,
+        read: Reader,
+        stored: Callable[[Connection], Stored],
+        metrics: Metrics | None = None,
+        group: str = GROUP,
     ) -> None:
+        """`read` is `Store.read`; `stored` is `views.stored` with the time and the budgets filled in."""
         self._path = path
         self._steering = steering
         self._read = read
+        self._stored = stored
         self._metrics = metrics
         self._group = group
         self._log = get_logger("halon.control")
@@ -183,7 +192,7 @@ class ControlServer:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         del request
-        stored: Stored = await self._read(views.stored)
+        stored = await self._read(self._stored)
         return _json(Status(stored=stored, live=await self._steering.status()))
 
     async def _render_metrics(self, request: web.Request) -> web.StreamResponse:
