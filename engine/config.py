@@ -45,6 +45,7 @@ class IntakeConfig(Struct, frozen=True):
     batch_events_max: Count = 500
     batch_age: Duration = _seconds(0.02)
     in_flight_max: Count = 2_000
+    in_flight_bytes_max: Count = 67_108_864
     dedup_horizon: Duration = _seconds(3_600)
     deadletters_max: Count = 1_000
     future_max: Duration = _seconds(300)
@@ -78,6 +79,15 @@ class TopicConfig(Struct, frozen=True):
     map: EventMap | None = None
 
 
+class TlsConfig(Struct, frozen=True):
+    """`[mqtt.tls]`: to a broker. Without `ca_file` the machine's own authorities are trusted."""
+
+    enabled: bool = False
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
 class MqttConfig(Struct, frozen=True):
     """One `[[mqtt]]` broker."""
 
@@ -89,6 +99,10 @@ class MqttConfig(Struct, frozen=True):
     keepalive: Duration = _seconds(30)
     session_expiry: Duration = _seconds(86_400)
     reconnect_max: Duration = _seconds(30)
+    username: str = ""
+    password_file: str = ""
+    status_topic: str = ""
+    tls: TlsConfig = TlsConfig()
     topics: tuple[TopicConfig, ...] = (TopicConfig(filter="halon/events/#"),)
 
 

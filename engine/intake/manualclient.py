@@ -1,0 +1,261 @@
+"""aiomqtt's client, acknowledging only when told to, with reading that can be paused.
+
+aiomqtt 2.5 acknowledges a message on arrival and reads the socket without end; both would lose or hoard messages. What
+is needed for it lies below its public surface, so every use of a private name of aiomqtt and paho stands in this file;
+`tests/intake/test_manualclient.py` fails where a release of either changes one. `engine.intake.mqtt` is the caller.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiomqtt
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+_PACKETS_PER_WAKE_MAX = 64
+_REFUSED = 0x80
+
+# What paho logs is the program's own business; the door logs what an operator can act on
+_SILENT = logging.getLogger("engine.intake.paho")
+_SILENT.setLevel(logging.CRITICAL + 1)
+
+
+class ManualClient(aiomqtt.Client):
+    """One connection: `open` it, `acknowledge` packet ids, `pause_reading`, `wait_lost`, `close` it. Not reusable.
+
+    `on_message_received` is called for every message while the event loop reads; it must not block. It is asked to call
+    `pause_reading` when there is no more room: no further message is read after that.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        client_id: str,
+        version5: bool,
+        keepalive_s: int,
+        session_expiry_s: int,
+        receive_max: int,
+        on_message_received: Callable[[MQTTMessage], None],
+        username: str | None = None,
+        password: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        will: aiomqtt.Will | None = None,
+    ) -> None:
+        properties = None
+        if version5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no annotation here
+            properties.SessionExpiryInterval = session_expiry_s
+            properties.ReceiveMaximum = min(receive_max, 65_535)
+        super().__init__(
+            host,
+            port,
+            identifier=client_id,
+            protocol=aiomqtt.ProtocolVersion.V5 if version5 else aiomqtt.ProtocolVersion.V311,
+            # The session outlives the connection: the broker keeps what is not acknowledged
+            clean_session=None if version5 else False,
+            clean_start=False,
+            properties=properties,
+            keepalive=keepalive_s,
+            username=username,
+            password=password,
+            tls_context=tls,
+            will=will,
+            timeout=ANSWER_TIMEOUT_S,
+            logger=_SILENT,
+        )
+        self._version5 = version5
+        self._sink = on_message_received
+        self._fd = -1
+        self._paused = False
+        self._abandoned = False
+        self._client.connect_timeout = CONNECT_TIMEOUT_S
+        self._client.manual_ack_set(on=True)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket is left unread."""
+        return self._paused
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._disconnected.done()
+
+    async def open(self) -> None:
+        """Connect and wait for the broker's CONNACK. Raises aiomqtt.MqttError or OSError with the reason."""
+        connecting = self._loop.run_in_executor(None, self._client_connect)
+        try:
+            await asyncio.shield(connecting)
+            await self._wait_for(self._connected, timeout=None)
+        except BaseException:
+            # The thread can't be stopped: wait for it, or it would leave a connection that takes the session over
+            self._abandoned = True
+            await asyncio.wait({connecting})
+            self._drop()
+            raise
+
+    async def subscribe_all(self, filters: Sequence[str]) -> list[tuple[str, int]]:
+        """Subscribe with QoS 1, never 2; each filter with the broker's answer (0 to 2 granted, 128 and above refused).
+
+        The time to answer does not run while reading is paused: the SUBACK may stand behind messages.
+        """
+        wanted: list[tuple[str, SubscribeOptions]] | list[tuple[str, int]]
+        if self._version5:
+            # Retained messages only for a new subscription, not at every reconnection
+            wanted = [(each, SubscribeOptions(qos=1, retainHandling=1)) for each in filters]
+        else:
+            wanted = [(each, 1) for each in filters]
+        result, packet_id = self._client.subscribe(wanted)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
+            raise aiomqtt.MqttCodeError(result, "Could not subscribe")
+        answered: asyncio.Future[Any] = self._loop.create_future()
+        self._pending_subscribes[packet_id] = answered
+        try:
+            while not answered.done():
+                was_paused = self._paused
+                await asyncio.wait(
+                    {answered, self._disconnected}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+                if self._disconnected.done():
+                    raise aiomqtt.MqttError("the connection was lost while subscribing")
+                if not answered.done() and not was_paused and not self._paused:
+                    raise aiomqtt.MqttError("the broker does not answer to the subscription")
+        finally:
+            self._pending_subscribes.pop(packet_id, None)
+        codes = [getattr(code, "value", code) for code in answered.result()]
+        return list(zip(filters, codes, strict=True))
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Send the PUBACK of a QoS 1 message; on a lost connection nothing is sent and the broker delivers again."""
+        self._client.ack(packet_id, 1)
+
+    def pause_reading(self) -> None:
+        """Leave the socket unread: what the broker goes on to send stays in its hands and in the kernel's buffer."""
+        if not self._paused:
+            self._paused = True
+            if self._fd >= 0 and self._connected.done():
+                self._loop.remove_reader(self._fd)
+
+    def resume_reading(self) -> None:
+        """The end of `pause_reading`."""
+        if self._paused:
+            self._paused = False
+            if self._fd >= 0:
+                self._loop.add_reader(self._fd, self._read_some)
+                self._loop.call_soon(self._read_some)  # for what TLS has decrypted already
+
+    async def wait_lost(self, timeout_s: float | None = None) -> bool:
+        """Wait until the connection is lost (True) or the time has passed. Raises the reason of the loss."""
+        await asyncio.wait({self._disconnected}, timeout=timeout_s)
+        if not self._disconnected.done():
+            return False
+        error = self._disconnected.exception()
+        if error is None:
+            return True
+        raise error if isinstance(error, aiomqtt.MqttError) else aiomqtt.MqttError(str(error)) from error
+
+    async def publish_retained(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1, retained; goes without the broker's answer where none comes in time."""
+        with contextlib.suppress(aiomqtt.MqttError):
+            await self.publish(topic, payload, qos=1, retain=True, timeout=CLOSE_TIMEOUT_S)
+
+    async def close(self) -> None:
+        """Say goodbye where the connection stands (no last will goes out), and let go of the socket in any case."""
+        try:
+            if self._connected.done() and not self._connected.cancelled() and not self._disconnected.done():
+                self._client.disconnect()
+                await asyncio.wait({self._disconnected}, timeout=CLOSE_TIMEOUT_S)
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._client._sock_close()  # noqa: SLF001  # disconnect() alone leaves a half-open socket
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()  # seen: asyncio would log it as never retrieved
+
+    # --- Below: what aiomqtt calls on itself, and paho on it --------------------------------------------------------
+
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
+        self._sink(message)
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        if self._connected.done():
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        else:
+            # aiomqtt would go on to wait for a CONNACK that can't come any more
+            self._connected.set_exception(aiomqtt.MqttError(f"the broker closed the connection: {reason_code}"))
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        # Called in the thread that connects
+        if not self._abandoned:
+            self._loop.call_soon_threadsafe(self._start_reading, sock)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if not self._abandoned:
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        self._fd = -1
+        super()._on_socket_close(client, userdata, sock)
+
+    def _start_reading(self, sock: Any) -> None:
+        if self._abandoned or sock.fileno() < 0:
+            return
+        self._fd = sock.fileno()
+        self._misc_task = self._loop.create_task(self._misc_loop(), name="mqtt keepalive")
+        self._loop.add_reader(self._fd, self._read_some)
+
+    def _read_some(self) -> None:
+        """Read packets until the socket is empty, paused or has had its turn; each `loop_read` reads at most one."""
+        client = self._client
+        try:
+            for _ in range(_PACKETS_PER_WAKE_MAX):
+                if self._fd < 0:
+                    return
+                if self._paused and self._connected.done():
+                    # The CONNACK is read in any case; whoever paused before it stops here
+                    self._loop.remove_reader(self._fd)
+                    return
+                before = client._last_bytes_received  # noqa: SLF001
+                client.loop_read()
+                if client._last_bytes_received == before and not self._bytes_in_tls():  # noqa: SLF001
+                    return
+        except Exception as error:  # noqa: BLE001  # whatever it is, this connection is unusable; aiomqtt does the same
+            waiting = self._disconnected if self._connected.done() else self._connected
+            if not waiting.done():
+                waiting.set_exception(aiomqtt.MqttError(f"unreadable packet: {error!r}"))
+            return
+        if self._bytes_in_tls():
+            self._loop.call_soon(self._read_some)
+
+    def _bytes_in_tls(self) -> bool:
+        """Whether decrypted bytes wait that no selector sees."""
+        sock: Any = self._client.socket()
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+    async def _misc_loop(self) -> None:
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._paused:
+                # The answer to a ping stands behind unread messages: not hearing it is no sign of a dead broker
+                self._client._ping_t = 0  # noqa: SLF001
+            await asyncio.sleep(1)
+
+
+def is_refused(code: int) -> bool:
+    """Whether a SUBACK's code says that the filter was refused."""
+    return code >= _REFUSED
