@@ -158,7 +158,8 @@ def move(connection: sqlite3.Connection, intent: IntentId, *, expected: Sequence
     to = change.to
     connection.execute(
         "UPDATE intents SET state = ?, reason = ?, hold = ?, hold_until_us = ?, "
-        "approved_by = coalesce(?, approved_by), override = coalesce(?, override), plan = coalesce(?, plan), receipt = coalesce(?, receipt), "
+        "approved_by = coalesce(?, approved_by), override = coalesce(?, override), "
+        "plan = coalesce(?, plan), receipt = coalesce(?, receipt), "
         "outcome = coalesce(?, outcome), lease = coalesce(?, lease), tries = tries + ?, "
         "target_kind = coalesce(?, target_kind), target_name = coalesce(?, target_name), "
         "durable_us = coalesce(durable_us, ?), applying_us = coalesce(applying_us, ?), "

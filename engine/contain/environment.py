@@ -1,0 +1,65 @@
+"""What every part of `engine.contain` is handed: the store, the clock, the bounds, and whom to tell.
+
+`engine.app` makes one and gives it to `Contain`.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.config import ContainConfig, GuardsConfig
+from engine.model import IncidentId, IntentId, LeaseId, Severity, Struct, Target
+from engine.store.database import Store
+
+BACKOFF_MAX_US = 30_000_000
+"""A retry waits no longer than this."""
+
+
+class Cause(StrEnum):
+    """Why someone is told."""
+
+    HELD = "held"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+    DRIFT = "drift"
+    LEASE = "lease"
+    DEADLINE = "deadline"
+
+
+class Escalation(Struct, frozen=True):
+    """Something that a person should know of: a step that did not contain, a lease in doubt, a deadline missed."""
+
+    cause: Cause
+    reason: str
+    at_us: int
+    incident: IncidentId | None = None
+    severity: Severity | None = None
+    intent: IntentId | None = None
+    lease: LeaseId | None = None
+
+
+Notify = Callable[[Escalation], None]
+"""Is told of escalations after they are durable; must return at once."""
+
+Protected = Callable[[Target], bool]
+"""Whether a target may never be acted on; raises CelFault where that cannot be told, which counts as yes."""
+
+
+class Environment(Struct, frozen=True):
+    """The surroundings of containment. `jitter` gives a number from 0 to 1."""
+
+    store: Store
+    clock: Clock
+    contain: ContainConfig
+    guards: GuardsConfig
+    notify: Notify
+    protected: Protected
+    state_dir: Path
+    jitter: Callable[[], float]
+
+    def backoff_s(self, tries: int) -> float:
+        """How long to wait after the given number of tries (from 1): doubling, capped, with jitter of a half."""
+        wait_us = min(self.contain.retry_backoff * 2 ** min(tries - 1, 20), BACKOFF_MAX_US)
+        return wait_us * (0.5 + self.jitter()) / 1_000_000
