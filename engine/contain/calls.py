@@ -5,7 +5,7 @@ methods within a time, a slot and a net. What it returns is free of exceptions a
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,7 +119,7 @@ class Calls:
 
     async def check(self, call: Call) -> Plan | Refused | Failed:
         """What the action would do. Nothing was changed, whatever the answer."""
-        answer = await self._run(call, "check", call.action.check(call.params, self._context(call)))
+        answer = await self._run(call, "check", lambda: call.action.check(call.params, self._context(call)))
         match answer:
             case Plan() | Refused() | Failed():
                 return answer
@@ -130,7 +130,7 @@ class Calls:
 
     async def apply(self, call: Call, plan: Plan) -> Applied | AlreadyInPlace | Refused | Failed | Doubtful:
         """Act. An action that throws has failed, and it is not known whether anything happened."""
-        answer = await self._run(call, "apply", call.action.apply(call.params, plan, self._context(call)))
+        answer = await self._run(call, "apply", lambda: call.action.apply(call.params, plan, self._context(call)))
         match answer:
             case Applied() | AlreadyInPlace() | Refused() | Failed() | Doubtful():
                 return answer
@@ -139,7 +139,7 @@ class Calls:
 
     async def verify(self, call: Call, receipt: Receipt) -> Verification:
         """Whether the effect is in force, read from the target."""
-        answer = await self._run(call, "verify", call.action.verify(call.params, receipt, self._context(call)))
+        answer = await self._run(call, "verify", lambda: call.action.verify(call.params, receipt, self._context(call)))
         match answer:
             case InForce() | NotInForce() | Unknown():
                 return answer
@@ -150,7 +150,7 @@ class Calls:
 
     async def undo(self, call: Call, receipt: Receipt) -> Undoing:
         """Restore the prior state."""
-        answer = await self._run(call, "undo", call.action.undo(call.params, receipt, self._context(call)))
+        answer = await self._run(call, "undo", lambda: call.action.undo(call.params, receipt, self._context(call)))
         match answer:
             case Undone() | Conflict() | Failed():
                 return answer
@@ -177,19 +177,16 @@ class Calls:
             secret=self._secrets.reveal,
         )
 
-    async def _run(self, call: Call, method: str, work: Coroutine[Any, Any, T]) -> T | Doubtful | _Threw:
+    async def _run(self, call: Call, method: str, start: Callable[[], Awaitable[T]]) -> T | Doubtful | _Threw:
         """The answer of one method, within its time, in a slot, without secrets."""
-        try:
-            async with self._slots.hold(call.priority):
-                answer = await self._within(work, call, method)
-        finally:
-            work.close()  # does nothing to one that ran; one that was never started would warn
+        async with self._slots.hold(call.priority):
+            answer = await self._within(start, call, method)
         return self._secrets.scrub(answer)
 
-    async def _within(self, work: Coroutine[Any, Any, T], call: Call, method: str) -> T | Doubtful | _Threw:
+    async def _within(self, start: Callable[[], Awaitable[T]], call: Call, method: str) -> T | Doubtful | _Threw:
         assert self._group is not None, "attach() comes first"
         name = f"{call.action.name} {method} {call.intent}"
-        task = self._group.create_task(_caught(work), name=name)
+        task = self._group.create_task(_caught(start), name=name)
         timer = self._group.create_task(self._clock.sleep_s(call.timeout_us / SECOND_US), name=f"{name} time-out")
         try:
             await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
@@ -214,9 +211,9 @@ class Calls:
         return Doubtful(f"no answer within {timeout_us / SECOND_US:g} s", ended=task.done())
 
 
-async def _caught(work: Coroutine[Any, Any, T]) -> T | _Threw:
+async def _caught(start: Callable[[], Awaitable[T]]) -> T | _Threw:
     try:
-        return await work
+        return await start()
     except Exception as error:  # noqa: BLE001  # the boundary to an action, which may be anyone's code
         return _Threw(f"{type(error).__name__}: {error}")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from engine.clock import Clock
+from engine.clock import SECOND_US, Clock
 from engine.config import ContainConfig, GuardsConfig
 from engine.model import IncidentId, IntentId, LeaseId, Severity, Struct, Target
 from engine.store.database import Store
@@ -61,5 +61,5 @@ class Environment(Struct, frozen=True):
 
     def backoff_s(self, tries: int) -> float:
         """How long to wait after the given number of tries (from 1): doubling, capped, with jitter of a half."""
-        wait_us = min(self.contain.retry_backoff * 2 ** min(tries - 1, 20), BACKOFF_MAX_US)
-        return wait_us * (0.5 + self.jitter()) / 1_000_000
+        wait_us: int = min(self.contain.retry_backoff * 2 ** min(tries - 1, 20), BACKOFF_MAX_US)
+        return wait_us * (0.5 + self.jitter()) / SECOND_US
