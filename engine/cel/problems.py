@@ -25,6 +25,7 @@ class ProblemKind(StrEnum):
     REGEX = "regex"
     LITERAL = "literal"
     LIMIT = "limit"
+    TEMPLATE = "template"
 
 
 class CelProblem(Struct, frozen=True):
@@ -109,7 +110,9 @@ def _problem(message: str, source: str, at: int, scope: ScopeKind, lists: tuple[
         if match:
             return make(match, source, at, scope, lists)
     length = token_length(source, at)
-    kind = ProblemKind.LIMIT if "recursion" in message else ProblemKind.TYPE
+    if "recursion" in message:
+        return _unplaced(message, source)
+    kind = ProblemKind.LITERAL if "literal" in message else ProblemKind.TYPE
     return CelProblem(at, length, _type_names_for_people(message), "", kind)
 
 
@@ -164,6 +167,8 @@ def _reference(match: re.Match[str], source: str, at: int, scope: ScopeKind, _li
     places = [each.start() for each in re.finditer(rf"(?<!\w){re.escape(root)}(?!\w)", source[: at + len(full)])]
     offset = max((each for each in places if each <= at), default=at)
     if source[offset + len(root) :].lstrip().startswith("(") and "." not in full:
+        if root in _FUNCTIONS:
+            return CelProblem(offset, len(root), f"`{root}` does not take these arguments", "", ProblemKind.TYPE)
         hint = suggest(root, _FUNCTIONS)
         return CelProblem(offset, len(root), f"there is no function `{root}`", hint, ProblemKind.UNKNOWN_NAME)
     hint = _reference_hint(root, scope)
