@@ -14,6 +14,7 @@ from engine.model import Json, Mode, Struct
 Count = Annotated[int, Meta(ge=1, le=100_000_000)]
 CountOrNone = Annotated[int, Meta(ge=0, le=100_000_000)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
+PortOrNone = Annotated[int, Meta(ge=0, le=65_535)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
 
@@ -58,6 +59,7 @@ class BrokerConfig(Struct, frozen=True):
     enabled: bool = False
     listen: str = "127.0.0.1"
     port: Port = 1883
+    mqtt5_port: PortOrNone = 0
 
 
 class EventMap(Struct, frozen=True):
