@@ -1,0 +1,48 @@
+"""The table of all detection methods by name; `engine.app`, `engine.cli` and the tests hand it on.
+
+A detector is added by its file, one line here, and its twin test.
+"""
+
+from typing import Any
+
+from engine.detectors.absence import Absence
+from engine.detectors.contract import Detector, DetectorTable
+from engine.detectors.count import Count
+from engine.detectors.cusum import Cusum
+from engine.detectors.distinct import Distinct
+from engine.detectors.ewma import Ewma
+from engine.detectors.gradient_norm import GradientNorm
+from engine.detectors.largest import Max
+from engine.detectors.loss_spike import LossSpike
+from engine.detectors.mean import Mean
+from engine.detectors.nan import Nan
+from engine.detectors.page_hinkley import PageHinkley
+from engine.detectors.quantile import Quantile
+from engine.detectors.ratio import Ratio
+from engine.detectors.robust_z import RobustZ
+from engine.detectors.smallest import Min
+from engine.detectors.sum import Sum
+from engine.detectors.threshold import Threshold
+
+_CLASSES: tuple[type[Detector[Any]], ...] = (
+    Absence,
+    Count,
+    Cusum,
+    Distinct,
+    Ewma,
+    GradientNorm,
+    LossSpike,
+    Max,
+    Mean,
+    Min,
+    Nan,
+    PageHinkley,
+    Quantile,
+    Ratio,
+    RobustZ,
+    Sum,
+    Threshold,
+)
+
+DETECTORS = DetectorTable(methods={each.method: each for each in _CLASSES})
+"""The detectors by method name."""
