@@ -1,20 +1,21 @@
-"""What several actions share: files replaced whole, hashes, and operating errors put into words.
+"""What several actions share: files replaced whole, programs run, and operating errors put into words.
 
-Used by the files of `actions/` only. Nothing here raises anything but OSError for what the system does.
+Used by the files of `actions/` only. Nothing here raises anything but OSError and TargetError for what the system does.
 """
 
+import asyncio
 import errno
 import fcntl
 import hashlib
+import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from engine.model import Json
-
-T = TypeVar("T")
+from engine.action import ActionContext
+from engine.model import Failed, Json
 
 
 def sha256(data: bytes) -> str:
@@ -81,3 +82,62 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class TargetError(Exception):
+    """A target that can't be reached, or refuses what was asked; the text says what to do about it.
+
+    `retryable` only where it is proven that nothing happened.
+    """
+
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+def failed(error: TargetError) -> Failed:
+    """The outcome of a step that met it."""
+    return Failed(str(error), error.retryable)
+
+
+def library(module: str, *, extra: str) -> Any:
+    """An optional client library. Raises TargetError that says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise TargetError(
+            f"the Python library `{package}` is missing; install it: pip install 'halon[{extra}]'"
+        ) from error
+
+
+def read_secret(context: ActionContext, name: str) -> str:
+    """The secret that a setting names; empty where it names none. Raises TargetError where it does not exist."""
+    if not name:
+        return ""
+    try:
+        return context.secret(name)
+    except KeyError as error:
+        raise TargetError(f"there is no secret named `{name}`; add it to the secrets of halond") from error
+
+
+async def run(argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 20.0) -> tuple[int, bytes, bytes]:
+    """Runs a program without a shell: exit code, output, errors. It is killed on time-out and on cancellation.
+
+    Raises TargetError where it can't be started or does not end.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    except OSError as error:
+        raise TargetError(f"can't run {argv[0]}: {describe(error)}; install it", retryable=True) from error
+    try:
+        out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+    except TimeoutError as error:
+        raise TargetError(f"{argv[0]} did not end within {timeout_s:g} s; see whether its service answers") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, out, err

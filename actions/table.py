@@ -7,6 +7,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from actions.credentials.file_rotate_token import FileRotateToken
+from actions.endpoints.haproxy_disable import HaproxyDisable
+from actions.endpoints.haproxy_drain import HaproxyDrain
+from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
 from actions.training.process_freeze import ProcessFreeze
 from engine.action import Action, Catalogue
@@ -16,6 +19,10 @@ GROUP = "halon.actions"
 """Entry-point group of third-party actions: name = the action's name, value = its class."""
 
 _ACTIONS: tuple[type[Action[Any]], ...] = (
+    # endpoint
+    NftablesIsolate,
+    HaproxyDrain,
+    HaproxyDisable,
     # training
     ProcessFreeze,
     # credential

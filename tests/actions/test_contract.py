@@ -15,12 +15,16 @@ from actions.table import CATALOGUE
 from engine.action import Action
 from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
-from tests.actions.harness import files, process
+from tests.actions.harness import files, haproxy, network, process
 from tests.actions.harness.base import Run, Silence, folder
 
 HARNESSES = [
     process.FreezeHarness,
     process.FreezeCgroupHarness,
+    network.IsolateHarness,
+    network.IsolatePortHarness,
+    haproxy.DrainHarness,
+    haproxy.DisableHarness,
     files.RotateTokenHarness,
     files.CaptureHarness,
 ]

@@ -24,7 +24,7 @@ def captured():
 
 def test_the_manifest_names_each_file_with_its_hash_and_place(captured):
     """Source, mode and time of the original stand beside the SHA-256 of the copy; folders and files are read-only."""
-    harness, run, receipt = captured
+    harness, run, _ = captured
     base = run.state_dir / "evidence" / run.context.incident / run.context.intent
     manifest = json.loads((base / "manifest.json").read_text())
     sources = {each["source"]: each for each in manifest["files"]}

@@ -158,10 +158,10 @@ class Run:
     def apply_cancelled_at(self, plan, place: int) -> bool:
         """Applies, cancelled at the await of that number; False where it came to its end before."""
 
-        def cancel(coroutine, waited) -> None:
+        def cancel(coroutine, waited):
             if waited is not None:
                 waited.cancel()
-            coroutine.throw(asyncio.CancelledError())
+            return coroutine.throw(asyncio.CancelledError())
 
         try:
             self._note(asyncio.run(_interrupted(self.action.apply(self.params, plan, self.context), place, cancel)))
@@ -187,22 +187,25 @@ class Run:
 
 
 async def _interrupted(coroutine, place: int, strike):
-    """Awaits the coroutine, striking at its await of that number, counted from 1."""
+    """Awaits the coroutine, striking at its await of that number, counted from 1; its clean-up is awaited."""
 
     @types.coroutine
     def drive():
-        value, count = None, 0
+        value, count, struck = None, 0, False
         while True:
             try:
                 waited = coroutine.send(value)
+                count += 1
+                if count == place:
+                    if waited is not None:
+                        waited._asyncio_future_blocking = False
+                    struck = True
+                    waited = strike(coroutine, waited)
+                    if waited is not None:
+                        waited._asyncio_future_blocking = True
             except StopIteration as done:
+                assert not struck, "it swallowed its cancellation"
                 return done.value
-            count += 1
-            if count == place:
-                if waited is not None:
-                    waited._asyncio_future_blocking = False
-                strike(coroutine, waited)
-                raise AssertionError("it swallowed its cancellation")
             value = yield waited
 
     return await drive()
