@@ -173,7 +173,7 @@ def _actions(file: TomlFile, catalogue: Catalogue) -> list[Diagnostic]:
                     f"unknown action {quoted(name)}",
                     file.key(path),
                     label="no such action",
-                    help=f"{hint}  (`halon actions` lists all)".strip(),
+                    help=f"{hint}  (`halon actions` lists all)" if hint else "`halon actions` lists all",
                 )
             )
         elif isinstance(table, dict):

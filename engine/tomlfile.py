@@ -15,8 +15,8 @@ from typing import Any
 
 import tomli
 
-from engine.diagnostics import Diagnostic, Span, error
-from engine.tomlspans import Extent, Lost, Node, PastLimit, scan, string_extents
+from engine.diagnostics import Diagnostic, Note, Span, error, quoted
+from engine.tomlspans import Extent, Lost, Node, PastLimit, Twice, scan, string_extents
 
 FILE_BYTES_MAX = 4 * 1_048_576
 """A larger file is refused unread: ten thousand rules fit in it."""
@@ -165,12 +165,29 @@ def parse_toml(content: bytes, shown: str) -> TomlFile | Diagnostic:
     try:
         table = tomli.loads(text)
     except tomli.TOMLDecodeError as fault:
-        span = _Lines(text).span(shown, (min(fault.pos, len(text)), fault.pos + 1))
-        reason = fault.msg[:1].lower() + fault.msg[1:]
-        return error("H002", f"this is not TOML: {reason}", span, label="here", help="see https://toml.io/en/v1.1.0")
+        return _syntax(fault, text, shown)
     except (RecursionError, ValueError):
         return _past_limit(text, shown)
     return _past_limit(text, shown) if _deeper_than(table, DEPTH_MAX) else TomlFile(shown, text, table)
+
+
+def _syntax(fault: tomli.TOMLDecodeError, text: str, shown: str) -> Diagnostic:
+    """What tomli says of a text, in words for people; what stands twice is shown at both places."""
+    lines, at = _Lines(text), min(fault.pos, len(text))
+    try:
+        scan(text, depth_max=DEPTH_MAX, number_chars_max=NUMBER_CHARS_MAX, refuse_twice=True)
+    except Twice as twice:
+        name = quoted(text[slice(*twice.again)])
+        note = Note(span=lines.span(shown, twice.first), label="first given here")
+        again, label = lines.span(shown, twice.again), "given again here"
+        return error("H009", f"{name} is given twice", again, label=label, help="give each key once", notes=(note,))
+    except (PastLimit, Lost):
+        pass
+    reason = fault.msg[:1].lower() + fault.msg[1:]
+    if reason == "illegal character '\\n'":
+        reason = "a text in quotes does not end on its line"
+    span = lines.span(shown, (at, at + 1))
+    return error("H002", f"this is not TOML: {reason}", span, label="here", help="see https://toml.io/en/v1.1.0")
 
 
 def _past_limit(text: str, shown: str) -> Diagnostic:

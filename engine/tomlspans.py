@@ -5,6 +5,7 @@ keys, brackets and strings is enough. On a text that is not valid it raises `Los
 """
 
 import re
+from typing import Literal
 
 Extent = tuple[int, int]
 """Start and end (exclusive) as offsets in the text."""
@@ -37,16 +38,26 @@ class PastLimit(Exception):  # noqa: N818  # becomes a diagnostic
         self.reason = reason
 
 
+class Twice(Exception):  # noqa: N818  # becomes a diagnostic
+    """A key or table is given at `again` though it was at `first`."""
+
+    def __init__(self, first: Extent, again: Extent) -> None:
+        super().__init__("given twice")
+        self.first = first
+        self.again = again
+
+
 class Node:
     """Where one value stands (a table's value is its header or first key), where its key does, and what is inside."""
 
-    __slots__ = ("items", "key", "members", "value")
+    __slots__ = ("given", "items", "key", "members", "value")
 
     def __init__(self, value: Extent, key: Extent | None = None) -> None:
         self.value = value
         self.key = key
         self.members: dict[str, Node] = {}
         self.items: list[Node] = []
+        self.given: Literal["", "value", "header"] = ""
 
     def child(self, part: str | int) -> "Node | None":
         """The node of a key or index, or None."""
@@ -62,9 +73,12 @@ class Node:
         return node
 
 
-def scan(text: str, *, depth_max: int, number_chars_max: int) -> Node:
-    """The tree of all places in a valid TOML text. Raises PastLimit, or Lost where the text is not TOML after all."""
-    return _Scanner(text, depth_max, number_chars_max).document()
+def scan(text: str, *, depth_max: int, number_chars_max: int, refuse_twice: bool = False) -> Node:
+    """The tree of all places in a valid TOML text. Raises PastLimit, or Lost where the text is not TOML after all.
+
+    `refuse_twice` raises Twice at the first key or table that is given a second time: for a text that tomli refused.
+    """
+    return _Scanner(text, depth_max, number_chars_max, refuse_twice=refuse_twice).document()
 
 
 def string_extents(text: str, start: int, end: int) -> list[Extent] | None:
@@ -96,11 +110,12 @@ def string_extents(text: str, start: int, end: int) -> list[Extent] | None:
 
 
 class _Scanner:
-    def __init__(self, text: str, depth_max: int, number_chars_max: int) -> None:
+    def __init__(self, text: str, depth_max: int, number_chars_max: int, *, refuse_twice: bool) -> None:
         self._text = text
         self._at = 0
         self._depth_max = depth_max
         self._number_chars_max = number_chars_max
+        self._refuse_twice = refuse_twice
 
     def document(self) -> Node:
         root = table = Node((0, min(1, len(self._text))))
@@ -124,9 +139,12 @@ class _Scanner:
         node = root
         for name, extent in parts[:-1]:
             node = node.member(name, extent)
+            self._once(node, extent, refused=("value",))
             node = node.items[-1] if node.items else node
         name, extent = parts[-1]
         node = node.member(name, extent)
+        self._once(node, extent, refused=("value", "header") if brackets == 1 or not node.items else ("value",))
+        node.given = "header"
         if brackets == 2:
             node.items.append(Node(header, extent))
             return node.items[-1]
@@ -139,10 +157,17 @@ class _Scanner:
         node = table
         for name, extent in parts:
             node = node.member(name, extent)
+            self._once(node, extent, refused=("value",))
+        self._once(node, parts[-1][1], refused=("value", "header"))
+        node.given = "value"
         self._skip(_SPACE)
         self._expect("=")
         self._skip(_SPACE)
         self._value(node, depth + len(parts))
+
+    def _once(self, node: Node, extent: Extent, refused: tuple[str, ...]) -> None:
+        if self._refuse_twice and node.given in refused and node.key is not None:
+            raise Twice(node.key, extent)
 
     def _key(self, depth: int) -> list[tuple[str, Extent]]:
         """A dotted key: the name and extent of each part."""

@@ -100,7 +100,7 @@ def _check_action(table: dict[str, Any], given: dict[str, Any], path: KeyPath, e
                 f"unknown action {quoted(name)}",
                 file.value((*path, "do")),
                 label="no such action",
-                help=f"{hint}  (`halon actions` lists all)".strip(),
+                help=f"{hint}  (`halon actions` lists all)" if hint else "`halon actions` lists all",
             )
         )
         return
