@@ -64,7 +64,16 @@ def setup(
     render: list[structlog.types.Processor] = (
         [structlog.processors.format_exc_info, _limit, _render_json]
         if as_json
-        else [_limit, structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=28)]
+        else [
+            _limit,
+            structlog.dev.ConsoleRenderer(
+                colors=terminal,
+                pad_event_to=28,
+                timestamp_key="time",
+                # Not the default, which prints the local variables of each frame: a secret may be among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(

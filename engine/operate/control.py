@@ -84,8 +84,7 @@ class ControlServer:
         self._log = get_logger("halon.control")
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.BaseProtocol] = set()
-        self._heard: set[asyncio.BaseProtocol] = set()
+        self._connections: set[_Connection] = set()
 
     async def start(self) -> None:
         """Bind and listen. Raises ControlError where another daemon has the socket, or the place is not ours."""
@@ -110,20 +109,14 @@ class ControlServer:
         """A protocol for a new connection; past CONNECTIONS_MAX, one that hangs up."""
         assert self._runner is not None  # accepting starts after both are set
         assert self._runner.server is not None
-        self._connections = {each for each in self._connections if getattr(each, "transport", None) is not None}
-        self._heard &= self._connections
         if len(self._connections) >= CONNECTIONS_MAX:
             self._log.warning("control connections at their limit", connections_max=CONNECTIONS_MAX)
             return _HangUp()
-        protocol = self._runner.server()
-        self._connections.add(protocol)
-        asyncio.get_running_loop().call_later(ARRIVE_S_MAX, self._drop_silent, protocol)
-        return protocol
-
-    def _drop_silent(self, protocol: asyncio.BaseProtocol) -> None:
-        transport = getattr(protocol, "transport", None)
-        if protocol not in self._heard and transport is not None:
-            transport.abort()
+        loop = asyncio.get_running_loop()
+        connection = _Connection(self._runner.server, loop, self._connections.discard)
+        self._connections.add(connection)
+        loop.call_later(ARRIVE_S_MAX, connection.drop_if_silent)
+        return connection
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._guard])
@@ -140,7 +133,8 @@ class ControlServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Who is it, may they; then the request within its time, and every failure as JSON that says what to do."""
-        self._heard.add(request.protocol)
+        assert isinstance(request.protocol, _Connection)
+        request.protocol.heard = True
         connection = request.get_extra_info("socket")
         if connection is None:  # gone already
             return _error(400, "the connection is closed")
@@ -267,6 +261,26 @@ _ACTS: dict[str, _Do] = {
     "/v1/resume": ControlServer._resume,  # noqa: SLF001
     "/v1/reload": ControlServer._reload,  # noqa: SLF001
 }
+
+
+class _Connection(web.RequestHandler):
+    """One connection: knows whether a request has arrived on it, and tells when it is gone."""
+
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, gone: Callable[["_Connection"], None]
+    ) -> None:
+        super().__init__(server, loop=loop, access_log=None)  # type: ignore[arg-type]  # None: no access log
+        self._gone = gone
+        self.heard = False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._gone(self)
+        super().connection_lost(exc)
+
+    def drop_if_silent(self) -> None:
+        """Hang up on a peer that has not finished the head of a request."""
+        if not self.heard and self.transport is not None:
+            self.transport.abort()
 
 
 class _HangUp(asyncio.Protocol):
