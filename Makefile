@@ -30,6 +30,10 @@ lint: setup
 packages:
 	bash scripts/packages.sh
 
+# Pages that are generated from the code.
+docs: setup
+	PYTHONPATH=. $(BIN)/python scripts/gen_docs.py
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -67,11 +67,11 @@ def test_what_was_stopped_before_stays_stopped():
 def test_a_tree_that_keeps_forking_is_stopped_whole():
     """Processes started while the tree is being stopped are stopped too."""
     program = (
-        "import os, time\n"
+        "import os, signal\n"
         "for _ in range(400):\n"
-        "    if os.fork() == 0: time.sleep(60)\n"
-        "    time.sleep(0.001)\n"
-        "time.sleep(60)"
+        "    if os.fork() == 0: signal.pause()\n"
+        "    signal.sigtimedwait([], 0.001)\n"
+        "signal.pause()"
     )
     with folder() as tmp:
         process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
@@ -79,7 +79,7 @@ def test_a_tree_that_keeps_forking_is_stopped_whole():
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
             until(lambda: children.read_text().count(" ") > 20, what="it forks")
             harness = FreezeHarness(tmp)
-            harness.process, harness.base = process, "time.sleep"
+            harness.process, harness.base = process, "signal.pause"
             run = Run(harness)
             outcome = run.apply(run.check())
             assert isinstance(outcome, Applied), outcome

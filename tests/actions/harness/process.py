@@ -13,11 +13,11 @@ from tests.support.realparts import missing, need_root
 from tests.support.wait import until
 
 _PROGRAM = """
-import os, sys, threading, time
+import os, sys, threading
 def count(path):
     while True:
         with open(path, "a") as file: file.write("x")
-        time.sleep(0.002)
+        threading.Event().wait(0.002)
 base = sys.argv[1]
 if os.fork() == 0:
     count(base + ".child")
