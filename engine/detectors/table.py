@@ -6,6 +6,8 @@ A detector is added by its file, one line here, and its twin test.
 from typing import Any
 
 from engine.detectors.absence import Absence
+from engine.detectors.adwin import Adwin
+from engine.detectors.bernoulli_cusum import BernoulliCusum
 from engine.detectors.contract import Detector, DetectorTable
 from engine.detectors.count import Count
 from engine.detectors.cusum import Cusum
@@ -21,11 +23,15 @@ from engine.detectors.quantile import Quantile
 from engine.detectors.ratio import Ratio
 from engine.detectors.robust_z import RobustZ
 from engine.detectors.smallest import Min
+from engine.detectors.spot import Spot
 from engine.detectors.sum import Sum
 from engine.detectors.threshold import Threshold
+from engine.detectors.wilson import Wilson
 
 _CLASSES: tuple[type[Detector[Any]], ...] = (
     Absence,
+    Adwin,
+    BernoulliCusum,
     Count,
     Cusum,
     Distinct,
@@ -40,8 +46,10 @@ _CLASSES: tuple[type[Detector[Any]], ...] = (
     Quantile,
     Ratio,
     RobustZ,
+    Spot,
     Sum,
     Threshold,
+    Wilson,
 )
 
 DETECTORS = DetectorTable(methods={each.method: each for each in _CLASSES})
