@@ -65,6 +65,7 @@ class Adwin(ValueDetector[AdwinParams]):
     method = "adwin"
     params_type = AdwinParams
     state_type = _State
+    restarts = True
 
     def restored(self) -> None:
         rows = self.state.rows

@@ -61,6 +61,8 @@ class BernoulliCusum(Detector[BernoulliCusumParams]):
     method = "bernoulli-cusum"
     params_type = BernoulliCusumParams
     needs_of = True
+    of_is_bool = True
+    restarts = True
 
     def __init__(self, params: BernoulliCusumParams) -> None:
         super().__init__(params)

@@ -59,6 +59,7 @@ class Cusum(ValueDetector[CusumParams]):
     method = "cusum"
     params_type = CusumParams
     state_type = _State
+    restarts = True
 
     def see(self, value: float, observation: Observation) -> Finding | None:
         state, params = self.state, self.params

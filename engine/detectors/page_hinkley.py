@@ -62,6 +62,7 @@ class PageHinkley(ValueDetector[PageHinkleyParams]):
     method = "page-hinkley"
     params_type = PageHinkleyParams
     state_type = _State
+    restarts = True
 
     def see(self, value: float, observation: Observation) -> Finding | None:
         state, params = self.state, self.params

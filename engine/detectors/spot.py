@@ -53,7 +53,8 @@ class Spot(ValueDetector[SpotParams]):
     Parameters: `risk` (share, 0.0001), `level` (quantile, 0.95), `reference` (observations, 500), `peaks` (200), `side`
     (`above` or `below`).
     False alarms: `risk` is what is aimed at; so far out it is known only roughly. At 0.0001, per 10,000 values of
-    normal, exponential, log-normal and Student (3) streams: 3 to 6 on average with 500 to learn from, 2 to 4 with 2,000.
+    normal, exponential, log-normal and Student (3) streams: 3 to 6 on average with a reference of 500, 2 to 4 with
+    2,000.
     It asks for no shape of the bulk, only of the tail, and for a stream that stays as it is: use `robust-z` where the
     level wanders, `seasonal` where it has a daily course.
     Source: Siffer et al. (2017), Anomaly Detection in Streams with Extreme Value Theory, KDD; Hosking and Wallis

@@ -55,6 +55,7 @@ class Wilson(Detector[WilsonParams]):
     method = "wilson"
     params_type = WilsonParams
     needs_of = True
+    of_is_bool = True
 
     def __init__(self, params: WilsonParams) -> None:
         super().__init__(params)
