@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "H031": "the detection method needs `value`",
     "H032": "the detection method needs `of`",
     "H033": "`value` or `of` is given but not used",
+    "H034": "`for` and the method do not fit each other",
     # Rules
     "H040": "a signal lacks a key of `by`",
     "H041": "`when` needs exactly one of `all`, `any` and `sequence`",

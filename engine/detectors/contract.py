@@ -44,6 +44,8 @@ class Detector(ABC, Generic[ParamsT]):
     """Whether the signal must have a `value` (a CEL number)."""
     needs_of: ClassVar[bool] = False
     """Whether the method must have `of` (a CEL expression)."""
+    of_is_bool: ClassVar[bool] = False
+    """Whether `of` must be a CEL bool."""
     restarts: ClassVar[bool] = False
     """Whether a finding empties the window (`count`, `distinct`); such a method cannot hold, so `for` is refused."""
     version: ClassVar[int] = 1

@@ -122,9 +122,10 @@ def _detect(entry: Entry, context: Context) -> Detect | None:
     if not isinstance(table, dict):
         context.findings.extend(read_struct(DetectTable, table, file, path, what=what)[1])
         return None
-    of = context.expression(file, (*path, "of"), table.get("of"), ScopeKind.EVENT, Want.ANY)
     method = table.get("method")
     detector = context.detectors.methods.get(method) if isinstance(method, str) else None
+    want = Want.BOOL if detector is not None and detector.of_is_bool else Want.ANY
+    of = context.expression(file, (*path, "of"), table.get("of"), ScopeKind.EVENT, want)
     parameters = tuple(table.keys() - {"method", "of"})
     context.findings.extend(read_struct(DetectTable, table, file, path, what=what, other_keys=parameters)[1])
     if detector is None:
@@ -180,6 +181,17 @@ def _needs(entry: Entry, detector: type[Detector[Any]], path: KeyPath) -> list[D
                 place,
                 label="looks at an expression",
                 help='add `of = "event.data.…"` inside `detect`',
+            )
+        )
+    own_for = "for" in detector.params_type.__struct_encode_fields__
+    if "for" in entry.table and (detector.restarts or own_for):
+        found.append(
+            error(
+                "H034",
+                f"`for` of {entry.what} can't stand with {method}",
+                entry.file.key((*entry.path, "for")),
+                label="the method has its own, inside `detect`" if own_for else "each finding starts it afresh",
+                help="write it inside `detect`" if own_for else "ask for more in the window instead, or use `cooldown`",
             )
         )
     if not detector.needs_value and "value" in entry.table:

@@ -56,6 +56,7 @@ class CountParams(DetectorParams, frozen=True):
 class Count(Detector[CountParams]):
     method = "count"
     params_type = CountParams
+    restarts = True
 
 
 class DistinctParams(DetectorParams, frozen=True):
@@ -71,7 +72,6 @@ class Distinct(Detector[DistinctParams]):
 class MeanParams(DetectorParams, frozen=True):
     above: float | None = None
     below: float | None = None
-    for_: Duration = msgspec.field(name="for", default=Duration(0))
 
     def __post_init__(self):
         if self.above is None and self.below is None:
@@ -84,5 +84,25 @@ class Mean(Detector[MeanParams]):
     needs_value = True
 
 
+class RatioParams(DetectorParams, frozen=True):
+    at_least: Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class Ratio(Detector[RatioParams]):
+    method = "ratio"
+    params_type = RatioParams
+    needs_of = True
+    of_is_bool = True
+
+
+class AbsenceParams(DetectorParams, frozen=True):
+    for_: Duration = msgspec.field(name="for")
+
+
+class Absence(Detector[AbsenceParams]):
+    method = "absence"
+    params_type = AbsenceParams
+
+
 CATALOGUE = Catalogue({each.name: each for each in (Suspend, Delete)})
-DETECTORS = DetectorTable({each.method: each for each in (Count, Distinct, Mean)})
+DETECTORS = DetectorTable({each.method: each for each in (Absence, Count, Distinct, Mean, Ratio)})
