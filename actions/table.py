@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from actions.credentials.file_rotate_token import FileRotateToken
+from actions.credentials.redis_disable_user import RedisDisableUser
+from actions.credentials.redis_rotate_password import RedisRotatePassword
 from actions.endpoints.haproxy_disable import HaproxyDisable
 from actions.endpoints.haproxy_drain import HaproxyDrain
 from actions.endpoints.nftables_isolate import NftablesIsolate
@@ -27,6 +29,8 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     ProcessFreeze,
     # credential
     FileRotateToken,
+    RedisDisableUser,
+    RedisRotatePassword,
     # evidence
     EvidenceCapture,
 )

@@ -16,6 +16,8 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cel/contract.py": "tests/cel/test_environment.py",
     "engine/detectors/contract.py": "tests/detectors/test_contract.py",
     "engine/rulefile/rules.py": "tests/rulefile",
+    "actions/credentials/handover.py": "tests/actions/harness/redis.py",
+    "actions/credentials/redis.py": "tests/actions/harness/redis.py",
     "actions/endpoints/haproxy.py": "tests/actions/harness/haproxy.py",
     "actions/endpoints/nftables.py": "tests/actions/harness/network.py",
 }

@@ -10,9 +10,11 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import types
 import warnings
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -104,6 +106,14 @@ class Harness(ABC):
     @abstractmethod
     def failures(self) -> list[Failure]:
         """The ways in which it can fail; at least one."""
+
+
+def silent(harness: Harness) -> int:
+    """The port of something that takes connections and never answers."""
+    if not hasattr(harness, "_silent"):
+        harness._silent = socket.create_server(("127.0.0.1", 0))
+        weakref.finalize(harness, harness._silent.close)
+    return harness._silent.getsockname()[1]
 
 
 class Run:
