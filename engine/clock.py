@@ -31,12 +31,19 @@ class Duration(int):
     """A length of time in microseconds, written `"5m"` in files; see `decode_hook`."""
 
 
+class PositiveDuration(Duration):
+    """A Duration longer than zero."""
+
+
 def decode_hook(wanted: type, value: object) -> object:
     """`dec_hook` for msgspec: a text such as `"5m"` to a Duration. Raises ValueError with what is allowed."""
-    if wanted is Duration:
+    if issubclass(wanted, Duration):
         if not isinstance(value, str):
-            raise ValueError(f'expected a duration such as `"5m"`, got {type(value).__name__}')
-        return Duration(parse_duration_us(value))
+            raise ValueError(f'expected a duration such as `"5m"`, got {type(value).__name__}')  # noqa: TRY004  # as documented
+        length = wanted(parse_duration_us(value))
+        if length == 0 and wanted is PositiveDuration:
+            raise ValueError("must be longer than zero")
+        return length
     raise NotImplementedError(f"no decoder for {wanted}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from engine.clock import SECOND_US, Duration
+from engine.clock import SECOND_US, Duration, PositiveDuration
 from engine.model import Json, Mode, Struct
 
 Count = Annotated[int, Meta(ge=1, le=100_000_000)]
@@ -19,8 +19,8 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
 
 
-def _seconds(count: float) -> Duration:
-    return Duration(round(count * SECOND_US))
+def _seconds(count: float) -> PositiveDuration:
+    return PositiveDuration(round(count * SECOND_US))
 
 
 class DaemonConfig(Struct, frozen=True):
@@ -28,7 +28,7 @@ class DaemonConfig(Struct, frozen=True):
 
     state_dir: str = "/var/lib/halon"
     control_socket: str = ""
-    stop_within: Duration = _seconds(10)
+    stop_within: PositiveDuration = _seconds(10)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 
@@ -98,9 +98,9 @@ class MqttConfig(Struct, frozen=True):
     port: Port = 1883
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     client_id: Annotated[str, Meta(min_length=1, max_length=128)] = "halon"
-    keepalive: Duration = _seconds(30)
+    keepalive: PositiveDuration = _seconds(30)
     session_expiry: Duration = _seconds(86_400)
-    reconnect_max: Duration = _seconds(30)
+    reconnect_max: PositiveDuration = _seconds(30)
     username: str = ""
     password_file: str = ""
     status_topic: str = ""
@@ -112,7 +112,7 @@ class StoreConfig(Struct, frozen=True):
     """`[store]`"""
 
     path: str = ""
-    commit_retry: Duration = _seconds(1)
+    commit_retry: PositiveDuration = _seconds(1)
 
 
 class LimitsConfig(Struct, frozen=True):
@@ -126,20 +126,20 @@ class LimitsConfig(Struct, frozen=True):
 class IncidentsConfig(Struct, frozen=True):
     """`[incidents]`"""
 
-    contain_within: Duration = _seconds(900)
-    investigate_within: Duration = _seconds(7_200)
-    recover_within: Duration = _seconds(86_400)
+    contain_within: PositiveDuration = _seconds(900)
+    investigate_within: PositiveDuration = _seconds(7_200)
+    recover_within: PositiveDuration = _seconds(86_400)
 
 
 class ContainConfig(Struct, frozen=True):
     """`[contain]`"""
 
     parallel_max: Count = 16
-    step_timeout: Duration = _seconds(30)
+    step_timeout: PositiveDuration = _seconds(30)
     retries: CountOrNone = 2
-    retry_backoff: Duration = _seconds(0.5)
-    lease: Duration = _seconds(86_400)
-    reconcile_every: Duration = _seconds(30)
+    retry_backoff: PositiveDuration = _seconds(0.5)
+    lease: PositiveDuration = _seconds(86_400)
+    reconcile_every: PositiveDuration = _seconds(30)
     reapply_max: CountOrNone = 3
 
 
@@ -156,7 +156,7 @@ class GuardsConfig(Struct, frozen=True):
 
     mode: Mode = Mode.ENFORCE
     protected: str = ""
-    approval_timeout: Duration = _seconds(900)
+    approval_timeout: PositiveDuration = _seconds(900)
     budget: dict[str, BudgetConfig] = {}
 
 

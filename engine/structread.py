@@ -216,9 +216,12 @@ class _Walk:
         """One leaf that msgspec refused, as a diagnostic with a hint that fits."""
         span = self._file.value(path)
         choices = _choices(bare)
-        if bare is Duration and not isinstance(value, str):
+        is_duration = isinstance(bare, type) and issubclass(bare, Duration)
+        if is_duration and not isinstance(value, str):
             self.wrong_type(value, path, 'a duration such as `"5m"`', what)
-        elif bare is Duration:
+        elif is_duration and "longer than zero" in reason:
+            self._add(error("H007", f"{what} {reason}", span, label="no time"))
+        elif is_duration:
             title = f"{what}: {reason.split(';', 1)[0]}" if len(str(value)) < 100 else f"{what} is not a duration"
             hint = "a number and a unit: `500ms`, `30s`, `5m`, `2h`, `1d`, or several: `1h30m`"
             self._add(error("H008", title, span, label="not a duration", help=hint))

@@ -55,6 +55,7 @@ def test_without_a_file_the_defaults_hold():
         ("[daemon]\nstate_dri = 1\n", "H004", 2, 1),
         ("[intake]\nbatch_events_max = 0\n", "H007", 2, 20),
         ('[intake]\nbatch_age = "20 ms"\n', "H008", 2, 13),
+        ('[contain]\nreconcile_every = "0s"\n', "H007", 2, 19),
         ('[daemon]\nlog_level = "loud"\n', "H007", 2, 13),
         ('[[mqtt]]\nport = "1883"\n', "H006", 2, 8),
         ("[mqtt]\nport = 1883\n", "H006", 1, 1),

@@ -1,11 +1,8 @@
 """`absence`: a key that fell silent to a finding, by a timer; found by name in `table.py`."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
-from engine.clock import Duration, format_duration
+from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.evidence import ID_CHARS_MAX
 from engine.model import Finding
@@ -14,7 +11,7 @@ from engine.model import Finding
 class AbsenceParams(Params, frozen=True):
     """`for`: how long the silence lasts."""
 
-    for_: Annotated[Duration, Meta(ge=1)] = msgspec.field(name="for")
+    for_: PositiveDuration = msgspec.field(name="for")
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -30,6 +27,7 @@ class Absence(Detector[AbsenceParams]):
     False alarms: pauses of honest keys that are longer than `for`; keys that end for good are told once.
     Source: the dead man's switch; docs/rules.md, Exact meaning, 17.
 
+    >>> from engine.clock import Duration
     >>> detector = Absence(AbsenceParams(for_=Duration(60)))
     >>> detector.update(Observation(100, "e1", "s"))
     >>> detector.tick(159), detector.due_us()

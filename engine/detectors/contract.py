@@ -46,6 +46,8 @@ class Detector(ABC, Generic[ParamsT]):
     """Whether the method must have `of` (a CEL expression)."""
     of_is_bool: ClassVar[bool] = False
     """Whether `of` must be a CEL bool."""
+    of_bool: ClassVar[bool] = False
+    """Whether `of` must be true or false; anything else is then a fault."""
     restarts: ClassVar[bool] = False
     """Whether a finding empties the window (`count`, `distinct`); such a method cannot hold, so `for` is refused."""
     version: ClassVar[int] = 1

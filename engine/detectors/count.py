@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from engine.clock import Duration, format_duration
+from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.evidence import EVIDENCE_BYTES_MAX, Evidence
 from engine.model import Finding
@@ -16,7 +16,7 @@ class CountParams(Params, frozen=True):
     """`at_least` events within `within`."""
 
     at_least: Annotated[int, Meta(ge=1, le=100_000)]
-    within: Annotated[Duration, Meta(ge=1)]
+    within: PositiveDuration
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -34,6 +34,7 @@ class Count(Detector[CountParams]):
     Memory: fewer than `at_least` time stamps for each `within` remembered.
     Source: the sliding-window count of event processing; docs/rules.md, Exact meaning, 13.
 
+    >>> from engine.clock import Duration
     >>> from engine.detectors.contract import Observation
     >>> detector = Count(CountParams(at_least=3, within=Duration(10_000_000)))
     >>> times_s = [0, 20, 24, 30, 31]

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from engine.clock import Duration, format_duration
+from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.evidence import EVIDENCE_BYTES_MAX, Evidence
 from engine.model import Finding, Json
@@ -18,7 +18,7 @@ class DistinctParams(Params, frozen=True):
     """`at_least` different values of `of` within `within`."""
 
     at_least: Annotated[int, Meta(ge=1, le=10_000)]
-    within: Annotated[Duration, Meta(ge=1)]
+    within: PositiveDuration
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -38,6 +38,7 @@ class Distinct(Detector[DistinctParams]):
     use `count`.
     Source: docs/rules.md, Exact meaning, 14.
 
+    >>> from engine.clock import Duration
     >>> from engine.detectors.contract import Observation
     >>> detector = Distinct(DistinctParams(at_least=3, within=Duration(10_000_000)))
     >>> values = ["a", "b", "a", "b", "c"]

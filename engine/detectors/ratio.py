@@ -35,6 +35,7 @@ class Ratio(WindowDetector[RatioParams]):
     method = "ratio"
     params_type = RatioParams
     needs_of = True
+    of_bool = True
     of_is_bool = True
 
     def amount(self, observation: Observation) -> float | None:

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from engine.clock import Duration, format_duration
+from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.values import usable
 from engine.model import Finding
@@ -26,7 +26,7 @@ ENTRIES_MIN = 512
 class WindowParams(Params, frozen=True):
     """`within`, and how many observations it takes (`min_events`)."""
 
-    within: Annotated[Duration, Meta(ge=1)]
+    within: PositiveDuration
     min_events: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 

@@ -69,9 +69,6 @@ def _step(table: object, path: KeyPath, entry: Entry, context: Context) -> Step 
     when = context.expression(file, (*path, "when"), table.get("when"), ScopeKind.STEP, Want.BOOL)
     params = {key: context.parameter(file, (*path, key), value) for key, value in given.items()}
     _check_action(table, given, path, entry, context)
-    for key in ("hold", "timeout"):
-        if shape is not None and getattr(shape, key) == 0:
-            findings.add(error("H007", f"`{key}` must be longer than zero", file.value((*path, key)), label="no time"))
     if shape is None or findings.errors() > before:
         return None
     return Step(

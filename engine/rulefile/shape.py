@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from engine.clock import Duration
+from engine.clock import Duration, PositiveDuration
 from engine.model import Mode, OnFailure, Severity, Struct
 
 Texts = str | tuple[str, ...]
@@ -87,8 +87,8 @@ class StepTable(Struct, frozen=True):
 
     do: str
     on_failure: OnFailure = OnFailure.STOP
-    hold: Duration | None = None
-    timeout: Duration | None = None
+    hold: PositiveDuration | None = None
+    timeout: PositiveDuration | None = None
     retries: Annotated[int, Meta(ge=0, le=100)] | None = None
     approve: bool = False
     when: str | None = None
