@@ -57,7 +57,7 @@ def actions(name: str | None, *, as_json: bool) -> None:
             emit(views)
             return
         table(
-            ("ACTION", "TARGET", "UNDO", "DOES"),
+            ("ACTION", "TARGET", "UNDO", "~DOES"),
             [(each.name, each.target_kind, "yes" if each.reversible else "no", each.summary) for each in views],
         )
         say(f"\n`halon actions {views[0].name}` shows one with its parameters and an example.", "dim")
@@ -105,7 +105,7 @@ def _show(each: ActionView) -> None:
         if rows:
             say()
             table(
-                ("NAME", "TYPE", "DEFAULT", "MEANS"),
+                ("NAME", "~TYPE", "DEFAULT", "~MEANS"),
                 [
                     (row.name, row.type, "(required)" if row.required else json_text(row.default), row.description)
                     for row in rows

@@ -101,7 +101,7 @@ def _print(report: CheckReport, found: list[Diagnostic]) -> None:
         say(render(found))
     if report.conditions:
         table(
-            ("RUNS ON", "OWNER", "FIELD", "TYPE", "CONDITION"),
+            ("RUNS ON", "OWNER", "FIELD", "?TYPE", "~CONDITION"),
             [(each.runs_on, each.owner, each.field, each.result, each.source) for each in report.conditions],
         )
         on_python = sum(each.runs_on == "python" for each in report.conditions)

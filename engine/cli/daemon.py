@@ -27,12 +27,22 @@ class Daemon:
         self.setup: Setup = read_setup(config_path)
         self._client = Client(self.setup.places.control_socket)
 
-    def view(self, path: str, answer: type[T], offline: Callable[[Connection], T | None], **query: str | None) -> T:
-        """A view. Raises Failure with what to do."""
+    def view(
+        self,
+        path: str,
+        answer: type[T],
+        offline: Callable[[Connection], T | None],
+        *,
+        what: str = "",
+        **query: str | None,
+    ) -> T:
+        """A view; `what` names the one thing that is asked for. Raises Failure with what to do."""
         try:
             return self._client.get(path, answer, **query)
         except DaemonDown as down:
-            return self._offline(down, offline)
+            return self._offline(down, offline, what)
+        except NotThere as error:
+            raise Failure(f"there is no {what}" if what else str(error)) from error
         except ClientError as error:
             raise Failure(str(error)) from error
 
@@ -55,7 +65,7 @@ class Daemon:
             case NotFound(reason=reason):
                 raise Failure(reason)
 
-    def _offline(self, down: DaemonDown, offline: Callable[[Connection], T | None]) -> T:
+    def _offline(self, down: DaemonDown, offline: Callable[[Connection], T | None], what: str) -> T:
         database = self.setup.places.database
         if not _exists(database):
             raise Failure(f"{down}, and there is no database {database}; {self._how_to_start()}") from down
@@ -70,7 +80,7 @@ class Daemon:
         except StoreError as error:
             raise Failure(f"{down}, and the database can't be read: {error}") from error
         if found is None:
-            raise Failure("there is no such thing in the database; the lists show what there is")
+            raise Failure(f"there is no {what}\n(no daemon answers; this was looked up in {database})")
         note(f"note: {down}; this is what the database {database} holds", "yellow")
         return found
 

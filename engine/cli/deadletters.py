@@ -6,19 +6,16 @@ import click
 
 from engine.cli.daemon import Daemon
 from engine.cli.output import emit, fields, say, table, time_text
-from engine.cli.setup import config_option, json_option
+from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.contract import DeadLetterDetail, DeadLetterRow
 
 _Number = click.IntRange(min=1, max=2**53)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def deadletters(ctx: click.Context) -> None:
+@click.group(cls=ListGroup)
+def deadletters() -> None:
     """List, show and drop messages that could not be taken for events; without a subcommand, list them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @deadletters.command("list")
@@ -40,7 +37,7 @@ def list_(*, limit: int, config_path: Path | None, as_json: bool) -> None:
         say("no dead letters: every message was an event")
         return
     table(
-        (">NUMBER", "AT", "SOURCE", "TOPIC", ">BYTES", "REASON"),
+        (">NUMBER", "AT", "?SOURCE", "~TOPIC", "?>BYTES", "~REASON"),
         [(row.number, time_text(row.at), row.source, row.topic, row.payload_bytes, row.reason) for row in rows],
     )
 
@@ -52,7 +49,10 @@ def list_(*, limit: int, config_path: Path | None, as_json: bool) -> None:
 def show(number: int, config_path: Path | None, *, as_json: bool) -> None:
     """Show a dead letter with the head of its payload."""
     detail = Daemon(config_path).view(
-        f"/v1/deadletters/{number}", DeadLetterDetail, lambda db: views.deadletter(db, number)
+        f"/v1/deadletters/{number}",
+        DeadLetterDetail,
+        lambda db: views.deadletter(db, number),
+        what=f"dead letter {number}",
     )
     if as_json:
         emit(detail)

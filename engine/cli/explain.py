@@ -35,7 +35,10 @@ EVENT_IDS_SHOWN_MAX = 8
 def explain(incident: str, config_path: Path | None, *, as_json: bool) -> None:
     """Explain why an incident fired, and why each step was taken or not."""
     detail = Daemon(config_path).view(
-        f"/v1/incidents/{segment(incident)}", IncidentDetail, lambda db: views.incident(db, incident)
+        f"/v1/incidents/{segment(incident)}",
+        IncidentDetail,
+        lambda db: views.incident(db, incident),
+        what=incident_words(incident),
     )
     if as_json:
         emit(detail)
@@ -49,6 +52,11 @@ def explain(incident: str, config_path: Path | None, *, as_json: bool) -> None:
     print_steps(detail)
     for step in detail.steps:
         _print_step(step)
+
+
+def incident_words(incident: str) -> str:
+    """What to say where there is no such incident."""
+    return f"incident `{incident}`; `halon incidents list --all` shows what there is"
 
 
 def print_head(detail: IncidentDetail) -> None:
@@ -85,7 +93,7 @@ def print_steps(detail: IncidentDetail) -> None:
         say("Steps: none; the rule has no playbook" if detail.playbook is None else "Steps: none yet", "bold")
         return
     table(
-        ("STEP", "ACTION", "VERDICT", "STATE", "TARGET", "REASON"),
+        ("STEP", "ACTION", "?VERDICT", "STATE", "?~TARGET", "~REASON"),
         [
             (step.place, step.action, word(step.verdict.value), word(step.state.value), step.target or "-", step.reason)
             for step in detail.steps
@@ -95,7 +103,7 @@ def print_steps(detail: IncidentDetail) -> None:
     if detail.leases:
         say()
         table(
-            ("LEASE", "STATE", "ACTION", "TARGET", "EXPIRES"),
+            ("LEASE", "STATE", "?ACTION", "~TARGET", "EXPIRES"),
             [
                 (each.id, word(each.state.value), each.action, f"{each.target_kind}:{each.target}", each.expires)
                 for each in detail.leases

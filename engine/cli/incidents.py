@@ -5,21 +5,18 @@ from pathlib import Path
 import click
 
 from engine.cli.daemon import Daemon
-from engine.cli.explain import print_head, print_steps
-from engine.cli.output import emit, key_text, say, table, time_text, word
-from engine.cli.setup import config_option, json_option
+from engine.cli.explain import incident_words, print_head, print_steps
+from engine.cli.output import STYLES, emit, key_text, say, styled, table, time_text, word
+from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
 from engine.operate.contract import IncidentDetail, IncidentRow
 from engine.operate.control import Resolution
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def incidents(ctx: click.Context) -> None:
+@click.group(cls=ListGroup)
+def incidents() -> None:
     """List, show, acknowledge and close incidents; without a subcommand, list the open ones."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @incidents.command("list")
@@ -44,14 +41,14 @@ def list_(*, all_: bool, limit: int, config_path: Path | None, as_json: bool) ->
         say("no incidents" if all_ else "no open incidents; `halon incidents list --all` shows closed ones too")
         return
     table(
-        ("ID", "OPENED", "SEVERITY", "STATE", "INCIDENT", "KEY", "RULE", ">SIGNALS"),
+        ("ID", "OPENED", "?SEVERITY", "STATE", "INCIDENT", "~KEY", "?RULE", "?>SIGNALS"),
         [
             (
                 row.id,
                 time_text(row.opened),
                 word(row.severity.value),
                 word(row.state.value),
-                row.incident,
+                styled(row.incident, STYLES[row.severity.value]),
                 key_text(row.key),
                 row.rule,
                 row.signals,
@@ -68,7 +65,10 @@ def list_(*, all_: bool, limit: int, config_path: Path | None, as_json: bool) ->
 def show(incident: str, config_path: Path | None, *, as_json: bool) -> None:
     """Show one incident and its steps; `halon explain` says why."""
     detail = Daemon(config_path).view(
-        f"/v1/incidents/{segment(incident)}", IncidentDetail, lambda db: views.incident(db, incident)
+        f"/v1/incidents/{segment(incident)}",
+        IncidentDetail,
+        lambda db: views.incident(db, incident),
+        what=incident_words(incident),
     )
     if as_json:
         emit(detail)

@@ -6,19 +6,16 @@ import click
 
 from engine.cli.daemon import Daemon
 from engine.cli.output import emit, say, table, time_text, word
-from engine.cli.setup import config_option, json_option
+from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
 from engine.operate.contract import LeaseRow
 from engine.operate.control import Reason
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def leases(ctx: click.Context) -> None:
+@click.group(cls=ListGroup)
+def leases() -> None:
     """List what is contained and let go of it; without a subcommand, list what is in force."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
 
 
 @leases.command("list")
@@ -42,7 +39,7 @@ def list_(*, all_: bool, limit: int, config_path: Path | None, as_json: bool) ->
         say("no leases" if all_ else "nothing is contained now")
         return
     table(
-        ("ID", "STATE", "ACTION", "TARGET", "SINCE", "EXPIRES", "HELD BY", ">DRIFTS", "DETAIL"),
+        ("ID", "STATE", "ACTION", "~TARGET", "?SINCE", "EXPIRES", "?HELD BY", "?>DRIFTS", "?~DETAIL"),
         [
             (
                 row.id,

@@ -15,6 +15,11 @@ from rich.text import Text
 WIDTH_PIPED = 4_000
 """Columns where the output is no terminal: a table is then never folded or cut."""
 
+FOLDED_COLUMNS_MIN = 24
+"""A column of text that may be folded gets at least so much."""
+
+_MARKS = "?~>"
+
 STYLES = {
     "critical": "bold red",
     "high": "red",
@@ -94,20 +99,30 @@ def clean(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """A table; columns whose name begins with `>` are numbers, right-aligned. Tabs and colours need no telling."""
+    """A table. A column's name may begin with marks: `>` for numbers (right-aligned), `~` for text that may be folded,
+    `?` for what is left out, from the right, where the terminal is too narrow.
+    """
+    cells = [[each if isinstance(each, Text) else styled(_cell(each)) for each in row] for row in rows]
+    kept = _fitting(columns, cells, console().width)
     made = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
+        padding=(0, 2, 0, 0),
         title=clean(title) or None,
         title_justify="left",
         title_style="bold",
     )
-    for name in columns:
-        made.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*[each if isinstance(each, Text) else styled(_cell(each)) for each in row])
-    console().print(made)
+    for at in kept:
+        made.add_column(
+            columns[at].lstrip(_MARKS),
+            justify="right" if ">" in _marks(columns[at]) else "left",
+            overflow="fold",
+            no_wrap="~" not in _marks(columns[at]),
+        )
+    for row in cells:
+        made.add_row(*[row[at] for at in kept])
+    _print(made)
 
 
 def fields(pairs: Iterable[tuple[str, object]], *, indent: int = 0) -> None:
@@ -117,7 +132,39 @@ def fields(pairs: Iterable[tuple[str, object]], *, indent: int = 0) -> None:
     made.add_column(overflow="fold")
     for name, value in pairs:
         made.add_row(" " * indent + name, value if isinstance(value, Text) else styled(_cell(value)))
-    console().print(made)
+    _print(made)
+
+
+def _fitting(columns: Sequence[str], cells: list[list[Text]], width: int) -> list[int]:
+    """Which columns are shown: all, or without the last optional ones where they are wider than the terminal."""
+
+    def wide(at: int) -> int:
+        if "~" in _marks(columns[at]):
+            return FOLDED_COLUMNS_MIN
+        return max([len(columns[at].lstrip(_MARKS)), *(row[at].cell_len for row in cells)]) + 2
+
+    kept = list(range(len(columns)))
+    for at in reversed(range(len(columns))):
+        if sum(wide(each) for each in kept) <= width:
+            break
+        if "?" in _marks(columns[at]):
+            kept.remove(at)
+    return kept
+
+
+def _marks(name: str) -> str:
+    return name[: len(name) - len(name.lstrip(_MARKS))]
+
+
+def _print(made: Table) -> None:
+    shown = console()
+    if shown.is_terminal:
+        shown.print(made)
+        return
+    with shown.capture() as captured:
+        shown.print(made)
+    # Cells are padded to their column's width: no use to whom reads lines.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def key_text(key: dict[str, str]) -> str:

@@ -35,6 +35,15 @@ class UsageFailure(click.ClickException):
     exit_code = 2
 
 
+class ListGroup(click.Group):
+    """A group that means `list` where no subcommand is named: `halon leases --json` is `halon leases list --json`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 class Setup(Struct, frozen=True):
     """The config that was read, the file it came from, and the places that it names."""
 

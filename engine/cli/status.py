@@ -64,7 +64,7 @@ def _print_live(live: Live) -> None:
     )
     say()
     table(
-        ("DOOR", "KIND", "STATE", ">EVENTS", "DETAIL"),
+        ("DOOR", "?KIND", "STATE", ">EVENTS", "~DETAIL"),
         [
             (
                 door.name,
@@ -117,7 +117,7 @@ def _print_stored(stored: Stored) -> None:
     if stored.faults:
         say()
         table(
-            (">FAULTS", "OWNER", "FIELD", "LAST", "REASON"),
+            (">FAULTS", "OWNER", "FIELD", "?LAST", "~REASON"),
             [
                 (f"{each.count:,}", each.owner, each.field, time_text(each.last), each.reason)
                 for each in stored.faults[:FAULTS_SHOWN_MAX]
