@@ -59,6 +59,12 @@ def get(connection: sqlite3.Connection, incident: IncidentId) -> Incident | None
     return None if row is None else _incident(row)
 
 
+def state_of(connection: sqlite3.Connection, incident: IncidentId) -> IncidentState | None:
+    """How far one incident has come, without its evidence; None where there is none."""
+    row = connection.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
+    return None if row is None else IncidentState(row[0])
+
+
 def find(
     connection: sqlite3.Connection,
     *,

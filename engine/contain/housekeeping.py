@@ -1,0 +1,179 @@
+"""The passing of time to what is due: leases that end, approvals that ran out, holds that are over, deadlines.
+
+The service calls `tick` once a second. What is due is read from the store each time, so what passed while the daemon
+was down comes up at the first tick, in the order of its time.
+"""
+
+from collections.abc import Callable, Sequence
+
+from engine.clock import format_duration
+from engine.config import BudgetConfig
+from engine.contain import guards, steering
+from engine.contain.chronicle import Chronicle
+from engine.contain.environment import Cause, Environment, Escalation
+from engine.contain.guards import Switch
+from engine.contain.slots import priority_of
+from engine.model import IncidentId, IncidentState, Intent, LeaseId, LeaseState, Phase, Struct, lease_id
+from engine.store import audit, incidents, intents, leases, timers
+from engine.store.connection import Connection
+from engine.store.intents import Hold, IntentRecord, Move
+from engine.store.timers import Timer
+
+_MISSED = {
+    Phase.CONTAIN: {IncidentState.OPEN},
+    Phase.INVESTIGATE: {IncidentState.OPEN, IncidentState.CONTAINED, IncidentState.INVESTIGATING},
+    Phase.RECOVER: set(IncidentState) - {IncidentState.CLOSED},
+}
+"""An incident that still stands in one of these has missed the deadline of the phase."""
+
+LiveLeases = frozenset[tuple[str, LeaseId]]
+
+
+class _Due(Struct, frozen=True):
+    """What the store says at one moment."""
+
+    live: LiveLeases
+    expired: tuple[LeaseId, ...]
+    overdue: tuple[IntentRecord, ...]
+    over: tuple[tuple[IntentRecord, str], ...]
+    timers: tuple[Timer, ...]
+
+
+class Housekeeping:
+    """Finds what is due and does what concerns the store alone. `wake` hears of each intent that may go on."""
+
+    def __init__(
+        self, environment: Environment, switch: Switch, chronicle: Chronicle, wake: Callable[[Intent], None]
+    ) -> None:
+        self._environment = environment
+        self._switch = switch
+        self._chronicle = chronicle
+        self._wake = wake
+        self.live: LiveLeases = frozenset()
+        """(target kind, id) of the leases in force at the last tick."""
+        self._first = True
+
+    async def tick(self) -> list[LeaseId]:
+        """Look once; returns the leases that are now to be ended."""
+        now_us = self._environment.clock.now_us()
+        paused = self._switch.refusal() is not None
+        due = await self._environment.store.read(lambda connection: self._look(connection, now_us, paused=paused))
+        self.live, self._first = due.live, False
+        for record in due.overdue:
+            await self._deny(record, now_us)
+        for record, why in due.over:
+            await self._set_free(record, why, now_us)
+        for timer in due.timers:
+            if timer.name.startswith(timers.DEADLINE):
+                await self._deadline(timer, now_us)
+        # Letting go is acting too: while acting is paused, what is in force stays in force.
+        return [] if paused else [*due.expired, *_releases(due.timers)]
+
+    def _look(self, connection: Connection, now_us: int, *, paused: bool) -> _Due:
+        live = frozenset(
+            (lease.target.kind, lease.id) for lease in leases.find(connection, states=(LeaseState.IN_FORCE,))
+        )
+        held = sorted(
+            intents.held(connection, *(set(Hold) - {Hold.APPROVAL, Hold.DECISION})),
+            key=lambda record: priority_of(record.intent),
+        )
+        return _Due(
+            live=live,
+            expired=tuple(lease.id for lease in leases.expired(connection, now_us)),
+            overdue=tuple(intents.overdue(connection, now_us)),
+            over=() if paused else tuple(self._over(connection, held, live, now_us)),
+            timers=tuple(timers.due(connection, now_us)),
+        )
+
+    def _over(
+        self, connection: Connection, held: Sequence[IntentRecord], live: LiveLeases, now_us: int
+    ) -> list[tuple[IntentRecord, str]]:
+        """The holds whose reason is gone. One per kind of target and tick for budgets, lest all rush for one place."""
+        over: list[tuple[IntentRecord, str]] = []
+        budgets: set[str] = set()
+        for record in held:
+            if incidents.state_of(connection, record.intent.incident) is IncidentState.CLOSED:
+                self._wake(record.intent)  # to be skipped
+                continue
+            why = self._why_over(connection, record, live, now_us)
+            kind = record.plan.target.kind if record.plan is not None else ""
+            if why is None or (record.hold is Hold.BUDGET and kind in budgets):
+                continue
+            if record.hold is Hold.BUDGET:
+                budgets.add(kind)
+            over.append((record, why))
+        return over
+
+    def _why_over(self, connection: Connection, record: IntentRecord, live: LiveLeases, now_us: int) -> str | None:
+        """Why an intent need not wait any more, or None."""
+        plan = record.plan
+        match record.hold:
+            case Hold.PAUSE:
+                return "acting goes on"
+            case Hold.CONTAINMENT:
+                state = incidents.state_of(connection, record.intent.incident)
+                return "the incident is contained" if state is not IncidentState.OPEN else None
+            case Hold.PROTECTED if plan is not None:
+                return "no longer protected" if guards.protected(self._environment, plan.target) is None else None
+            case Hold.LEASE if plan is not None:
+                wanted = lease_id(record.intent.action, plan.target)
+                return "the other lease ended" if all(lease != wanted for _, lease in live) else None
+            case Hold.SERVING if plan is not None:
+                ended = {kind for kind, _ in self.live - live}
+                return "a lease of its kind ended" if self._first or plan.target.kind in ended else None
+            case Hold.BUDGET if plan is not None:
+                budget = self._environment.guards.budget.get(plan.target.kind, BudgetConfig())
+                refusal = guards.reserve(connection, target=plan.target, share_after=1.0, budget=budget, now_us=now_us)
+                return "the budget has room" if refusal is None else None
+            case _:
+                return None
+
+    async def _deny(self, record: IntentRecord, now_us: int) -> None:
+        waited = format_duration(self._environment.guards.approval_timeout)
+
+        def commit(connection: Connection) -> tuple[Intent, Move] | None:
+            known = intents.get(connection, record.intent.id)
+            if known is None or known.updated_us != record.updated_us or known.hold is not record.hold:
+                return None  # approved or denied since it was looked at
+            reason = f"nobody approved it within {waited}"
+            return steering.deny(connection, record.intent.id, who="halon", reason=reason, at_us=now_us)
+
+        denied = await self._environment.store.write(commit)
+        if denied is not None:
+            self._chronicle.tell(*denied)
+            self._wake(record.intent)
+
+    async def _set_free(self, record: IntentRecord, why: str, now_us: int) -> None:
+        if await self._environment.store.write(
+            lambda connection: steering.set_free(connection, record, why=why, at_us=now_us)
+        ):
+            self._wake(record.intent)
+
+    async def _deadline(self, timer: Timer, now_us: int) -> None:
+        incident, phase = IncidentId(str(timer.body["incident"])), Phase(str(timer.body["phase"]))
+
+        def commit(connection: Connection) -> bool:
+            timers.drop(connection, timer.name)
+            missed = incidents.state_of(connection, incident) in _MISSED[phase]
+            if missed:
+                audit.append(
+                    connection, "incident.deadline-missed", now_us, {"incident": incident, "phase": phase.value}
+                )
+            return missed
+
+        if await self._environment.store.write(commit):
+            within_us = timer.body.get("within_us")
+            length = f" within {format_duration(within_us)}" if isinstance(within_us, int) else ""
+            self._chronicle.escalate(
+                Escalation(
+                    cause=Cause.DEADLINE,
+                    reason=f"the phase `{phase.value}` was not done{length}",
+                    at_us=now_us,
+                    incident=incident,
+                )
+            )
+
+
+def _releases(due: Sequence[Timer]) -> list[LeaseId]:
+    named = (timer.body.get("lease") for timer in due if timer.name.startswith(timers.RELEASE))
+    return [LeaseId(lease) for lease in named if isinstance(lease, str)]

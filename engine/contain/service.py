@@ -1,0 +1,255 @@
+"""`Contain`: durable intents to verified containment, from the daemon's start to its end; the face of this package.
+
+`engine.app` builds it and runs it under its TaskGroup; `engine.pipeline` submits intents once they are durable;
+`engine.operate` steers. At start it takes up what an earlier run left (see `_recover`), leases first.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import structlog
+
+from engine.action import Catalogue
+from engine.clock import SECOND_US, Clock
+from engine.config import Config
+from engine.contain import steering
+from engine.contain.calls import Calls
+from engine.contain.chronicle import Chronicle
+from engine.contain.environment import Environment, Notify, Protected
+from engine.contain.executor import Executor
+from engine.contain.guards import Switch
+from engine.contain.housekeeping import Housekeeping
+from engine.contain.leases import Leases
+from engine.contain.reconcile import Reconciler
+from engine.contain.secrets import Secrets
+from engine.contain.slots import Locks, priority_of
+from engine.contain.steering import NotPossible
+from engine.contain.step import Steps
+from engine.model import IncidentId, Intent, IntentId, Json, Lease, LeaseId, LeaseState
+from engine.store import intents, leases, state
+from engine.store.connection import Connection
+from engine.store.database import Store
+from engine.store.errors import StoreBusyOrFull
+
+TICK_S = 1.0
+"""How often time is looked at: the resolution of leases, deadlines and the pause file."""
+
+_RANDOM = SystemRandom()
+_log = structlog.get_logger(__name__)
+
+
+class Contain:
+    """Carries intents out, keeps leases, and obeys operators."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalogue: Catalogue,
+        settings: Mapping[str, Mapping[str, Json]],
+        clock: Clock,
+        config: Config,
+        secrets: Secrets,
+        notify: Notify,
+        state_dir: Path,
+        protected: Protected = lambda _: False,
+        jitter: Callable[[], float] = _RANDOM.random,
+    ) -> None:
+        self._environment = Environment(
+            store=store,
+            clock=clock,
+            contain=config.contain,
+            guards=config.guards,
+            notify=notify,
+            protected=protected,
+            state_dir=state_dir,
+            jitter=jitter,
+        )
+        self._calls = Calls(
+            catalogue=catalogue,
+            settings=settings,
+            clock=clock,
+            secrets=secrets,
+            state_dir=state_dir,
+            parallel_max=config.contain.parallel_max,
+        )
+        self._switch = Switch(state_dir)
+        locks, chronicle = Locks(), Chronicle(self._environment)
+        self._leases = Leases(self._environment, self._calls, locks, chronicle)
+        self._steps = Steps(self._environment, self._calls, locks, self._switch, chronicle)
+        self._executor = Executor(self._environment, self._calls, self._steps, self._leases, chronicle)
+        self._reconciler = Reconciler(self._environment, self._calls, locks, self._switch, self._leases, chronicle)
+        self._housekeeping = Housekeeping(self._environment, self._switch, chronicle, self._wake)
+        self._chronicle = chronicle
+        self._group: asyncio.TaskGroup | None = None
+        self._under_way: dict[LeaseId, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._stop_within_s = config.daemon.stop_within / SECOND_US
+        self.ready = asyncio.Event()
+        """Set once leases, holds and timers of the last run are taken up: intake may begin."""
+
+    async def run(self) -> None:
+        """Work until `stop` is called or the task is cancelled. What runs then is left as the store has it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._calls.attach(group)
+            await self._recover()
+            self._executor.attach(group)
+            keeper = group.create_task(self._keep_house(), name="contain housekeeping")
+            self.ready.set()
+            await self._stop.wait()
+            keeper.cancel()
+            await self._drain(group)
+
+    async def stop(self) -> None:
+        """Begin nothing more; what runs gets `daemon.stop_within`, then it is parked. `run` returns after that."""
+        self._executor.stop_taking()
+        self._stop.set()
+
+    async def idle(self) -> None:
+        """Return once no step is under way and none waits for its turn (held ones wait for someone else)."""
+        await self._executor.idle()
+
+    def submit(self, decided: Sequence[Intent]) -> None:
+        """Carry these out; they must be durable in the store. Handing one in twice does nothing the second time."""
+        now_us = self._environment.clock.now_us()
+        for intent in decided:
+            self._steps.durable_us[intent.id] = now_us
+        for incident in {intent.incident: intent for intent in decided}.values():
+            self._wake(incident)
+
+    async def approve(self, intent: IntentId, *, who: str, digest: str | None = None) -> None:
+        """Let a held intent act. Raises NotPossible."""
+        now_us = self._environment.clock.now_us()
+        approved = await self._environment.store.write(
+            lambda connection: steering.approve(connection, intent, who=who, digest=digest, at_us=now_us)
+        )
+        self._wake(approved)
+
+    async def deny(self, intent: IntentId, *, who: str, reason: str = "") -> None:
+        """Refuse a held intent. Raises NotPossible."""
+        now_us = self._environment.clock.now_us()
+        denied, change = await self._environment.store.write(
+            lambda connection: steering.deny(connection, intent, who=who, reason=reason, at_us=now_us)
+        )
+        self._chronicle.tell(denied, change)
+        self._wake(denied)
+
+    async def release(self, lease: LeaseId, *, who: str) -> Lease:
+        """End a lease now, whoever holds it; the lease as it is then (`released`, or in doubt). Raises NotPossible."""
+        ended = await self._leases.release(lease, who=who)
+        if ended is None:
+            raise NotPossible(f"no lease {lease}")
+        return ended
+
+    async def pause(self, *, who: str) -> None:
+        """Stop all new acting at once; it stays so over a restart."""
+        self._switch.paused_by = who
+        now_us = self._environment.clock.now_us()
+        await self._environment.store.write(lambda connection: steering.pause(connection, who=who, at_us=now_us))
+
+    async def resume(self, *, who: str) -> None:
+        """Act again; what was held back by the pause goes on."""
+        now_us = self._environment.clock.now_us()
+        await self._environment.store.write(lambda connection: steering.resume(connection, who=who, at_us=now_us))
+        self._switch.paused_by = ""
+        await self._tick()
+        await self._wake_unsettled()
+
+    async def close(self, incident: IncidentId, *, who: str, resolution: str) -> None:
+        """Close an incident and let go of what only it holds. The caller tells the core. Raises NotPossible."""
+        now_us = self._environment.clock.now_us()
+        held = await self._environment.store.write(
+            lambda connection: steering.close(connection, incident, who=who, resolution=resolution, at_us=now_us)
+        )
+        for record in await self._environment.store.read(lambda connection: intents.of_incident(connection, incident)):
+            self._wake(record.intent)
+        for lease in held:
+            await self._leases.leave(LeaseId(lease), incident, who=who)
+
+    @property
+    def paused(self) -> str:
+        """Why acting is paused; empty while it is not."""
+        refusal = self._switch.refusal()
+        return "" if refusal is None else refusal.reason
+
+    async def _recover(self) -> None:
+        """Take up what the last run left: the pause, leases being ended, then every intent that is not settled."""
+
+        def look(connection: Connection) -> tuple[str, list[Lease]]:
+            pause = state.paused(connection)
+            return pause.who if pause else "", leases.find(connection, states=(LeaseState.RELEASING,))
+
+        self._switch.paused_by, releasing = await self._environment.store.read(look)
+        for lease in releasing:
+            self._release_soon(lease.id)
+        await self._tick()
+        await self._wake_unsettled()
+
+    async def _wake_unsettled(self) -> None:
+        for record in await self._environment.store.read(intents.unsettled):
+            self._wake(record.intent)
+
+    def _wake(self, intent: Intent) -> None:
+        self._executor.wake(intent.incident, priority_of(intent))
+
+    async def _keep_house(self) -> None:
+        was_paused = bool(self.paused)
+        while True:
+            await self._environment.clock.sleep_s(TICK_S)
+            try:
+                await self._tick()
+                if was_paused and not self.paused:
+                    await self._wake_unsettled()  # the pause file is gone: what was parked goes on
+                was_paused = bool(self.paused)
+                self._read_back()
+            except StoreBusyOrFull as error:
+                _log.error("the store cannot be looked at; trying again", error=str(error))
+
+    async def _tick(self) -> None:
+        for lease in await self._housekeeping.tick():
+            self._release_soon(lease)
+
+    def _read_back(self) -> None:
+        """Start a reading of each lease that is due for one."""
+        live = {lease for _, lease in self._housekeeping.live}
+        for lease in self._reconciler.due(live, self._environment.clock.now_us()):
+            self._start(lease, functools.partial(self._reconciler.reconcile, lease))
+
+    def _release_soon(self, lease: LeaseId) -> None:
+        self._start(lease, functools.partial(self._leases.release, lease, who="halon"))
+
+    def _start(self, lease: LeaseId, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """One task per lease at a time; what is due while one runs is found due again at a later tick."""
+        if lease in self._under_way or self._group is None:
+            return
+        self._under_way[lease] = self._group.create_task(self._tend(lease, work), name=f"tend {lease}")
+
+    async def _tend(self, lease: LeaseId, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        try:
+            await work()
+        except StoreBusyOrFull as error:
+            _log.error("the store does not take what became of a lease", lease=lease, error=str(error))
+        finally:
+            del self._under_way[lease]
+
+    async def _drain(self, group: asyncio.TaskGroup) -> None:
+        """Give what runs its time to end, then leave it where it is."""
+        timer = group.create_task(self._environment.clock.sleep_s(self._stop_within_s), name="contain stop timer")
+        ended = group.create_task(self._quiet(), name="contain drained")
+        await asyncio.wait({timer, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            _log.warning("steps are still under way and are parked; they are taken up at the next start")
+        for task in (timer, ended, *self._under_way.values()):
+            task.cancel()
+        self._executor.cancel()
+
+    async def _quiet(self) -> None:
+        """Return once no step and no lease is being worked on."""
+        await self._executor.idle()
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
