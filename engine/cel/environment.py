@@ -7,24 +7,35 @@ condition, key, value and template part.
 import re
 from collections.abc import Mapping
 
-from engine.cel.contract import Expression
+from engine.cel.compile import compile_expression
+from engine.cel.contract import CelFault, Expression
 from engine.cel.declare import Environments, ScopeKind, environments
-from engine.cel.problems import CelProblem, ProblemKind, parse_report, type_words, with_article
+from engine.cel.problems import CelProblem, ProblemKind, literal_problems, parse_report, type_words, with_article
 from engine.cel.runtime import RuntimeExpression, Want
+from engine.cel.syntax import decode
+from engine.cel.values import plain
 from engine.model import Json
 
 SOURCE_CHARS_MAX = 20_000
 """Longer text is refused: a list of that size belongs into `[list.ID]`."""
 
+CACHE_LEN_MAX = 10_000
+"""Expressions kept for text that comes again; past this, text is compiled anew each time."""
+
 _ALLOWED: Mapping[Want, frozenset[str]] = {
     Want.BOOL: frozenset({"bool", "dyn"}),
     Want.NUMBER: frozenset({"int", "uint", "double", "dyn"}),
     Want.STRING: frozenset({"string", "dyn"}),
+    Want.ANY: frozenset(
+        {"bool", "int", "uint", "double", "string", "dyn", "bytes", "null", "list", "map", "timestamp", "duration"}
+    ),
 }
+_WORDS: Mapping[Want, str] = {**{want: want.value for want in Want}, Want.ANY: "plain value"}
 _HELP: Mapping[Want, str] = {
     Want.BOOL: "compare with something: `event.data.count > 0`",
     Want.NUMBER: "convert it: `double(…)`, or count it: `size(…)`",
     Want.STRING: "convert it: `string(…)`",
+    Want.ANY: "name one of its attributes",
 }
 _UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -34,14 +45,25 @@ class CelEnvironment:
 
     def __init__(self, lists: Mapping[str, tuple[Json, ...]]) -> None:
         """`lists`: the values of each `[list.ID]`, reached as `list.ID`."""
-        self._lists = dict(lists)
+        self._lists = {name: tuple(_plain_or_raw(each) for each in values) for name, values in lists.items()}
         self._environments: dict[ScopeKind, Environments] = {}
+        self._compiled: dict[tuple[str, ScopeKind, Want], Expression] = {}
 
     def compile(self, source: str, *, scope: ScopeKind, want: Want) -> Expression | tuple[CelProblem, ...]:
         """A checked expression whose values are of the wanted kind, or every problem found (then not empty).
 
         An expression of static type `dyn` is taken for any want; its values are checked on evaluation.
         """
+        # Rules repeat each other's keys and conditions, and expressions are immutable.
+        known = self._compiled.get((source, scope, want))
+        if known is not None:
+            return known
+        made = self._compile(source, scope, want)
+        if not isinstance(made, tuple) and len(self._compiled) < CACHE_LEN_MAX:
+            self._compiled[source, scope, want] = made
+        return made
+
+    def _compile(self, source: str, scope: ScopeKind, want: Want) -> Expression | tuple[CelProblem, ...]:
         refused = _refuse(source)
         if refused is not None:
             return (refused,)
@@ -54,11 +76,21 @@ class CelEnvironment:
             program = runner.compile(source)
         except RuntimeError as error:
             return parse_report(str(error), source, scope, self._lists)
+        tree = decode(checked.serialize())
         result = type_words(checked.return_type().name())
-        mismatch = _mismatch(source, result, want)
-        if mismatch is not None:
-            return (mismatch,)
-        return RuntimeExpression(source, result, want=want, program=program, lists=self._lists)
+        problems = (*literal_problems(tree, source), *_mismatch(source, result, want))
+        if problems:
+            return problems
+        runtime = RuntimeExpression(source, result, tree=tree, want=want, program=program, lists=self._lists)
+        return compile_expression(runtime, tree, want=want)
+
+
+def _plain_or_raw(value: Json) -> Json:
+    try:
+        made: Json = plain(value)
+    except CelFault:
+        return value  # nested too deeply: a fault where it is touched
+    return made
 
 
 def _refuse(source: str) -> CelProblem | None:
@@ -72,10 +104,10 @@ def _refuse(source: str) -> CelProblem | None:
     return None
 
 
-def _mismatch(source: str, result: str, want: Want) -> CelProblem | None:
-    if want is Want.ANY or result in _ALLOWED[want]:
-        return None
+def _mismatch(source: str, result: str, want: Want) -> tuple[CelProblem, ...]:
+    if result in _ALLOWED[want]:
+        return ()
     offset = len(source) - len(source.lstrip())
     length = max(1, len(source.strip()))
-    message = f"this is {with_article(result)}, {with_article(want.value)} is needed"
-    return CelProblem(offset, length, message, _HELP[want], ProblemKind.TYPE)
+    message = f"this is {with_article(result)}, {with_article(_WORDS[want])} is needed"
+    return (CelProblem(offset, length, message, _HELP[want], ProblemKind.TYPE),)

@@ -4,10 +4,13 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from engine.cel.contract import CelFault
 from engine.cel.declare import LIST_PREFIX, ROOTS, SHAPES, ScopeKind
+from engine.cel.semantics import regex
+from engine.cel.syntax import Call, Literal, Node, walk
 from engine.diagnostics import suggest
 from engine.model import Struct
 
@@ -92,6 +95,27 @@ def token_length(source: str, offset: int) -> int:
     """How many characters the token at `offset` has; 1 at the end of the text."""
     match = _TOKEN.match(source, offset)
     return len(match.group()) if match else 1
+
+
+def literal_problems(tree: Node, source: str) -> tuple[CelProblem, ...]:
+    """Literals that the library takes at load and that fault each time."""
+    return tuple(
+        CelProblem(node.args[-1].offset, token_length(source, node.args[-1].offset), *told)
+        for node in walk(tree)
+        if isinstance(node, Call)
+        for told in _literal_problem(node)
+    )[:PROBLEMS_MAX]
+
+
+def _literal_problem(call: Call) -> Iterator[tuple[str, str, ProblemKind]]:
+    match call:
+        case Call(function="matches", args=(_, Literal(value=str(pattern)))):
+            try:
+                regex(pattern)
+            except CelFault as fault:
+                yield str(fault), "inside CEL strings, `\\` is `\\\\`; or write r'…'", ProblemKind.REGEX
+        case _:
+            return
 
 
 def type_words(name: str) -> str:

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from engine.cel.contract import CelFault, Scope
 from engine.cel.declare import LIST_PREFIX
+from engine.cel.syntax import Name, Node, walk
 from engine.cel.values import kind_of, plain
 from engine.model import Event, Incident, Json, Signal, Target
 
@@ -30,31 +31,40 @@ class Want(StrEnum):
 _MISSING_KEY = re.compile(r'Key not found in map : "?(.*?)"?$', re.DOTALL)
 _STATUS = re.compile(r"^[A-Z_]+: ")
 _REASON_CHARS_MAX = 200
+_INFINITY = float("inf")
 
 
 class RuntimeExpression:
     """A checked expression that the C++ runtime evaluates."""
 
-    __slots__ = ("_lists", "_program", "_want", "_with_time", "compiled", "result", "source")
+    __slots__ = ("_named", "_program", "_want", "_with_time", "compiled", "lists", "result", "source", "tree")
 
     def __init__(
-        self, source: str, result: str, *, want: Want, program: Any, lists: Mapping[str, tuple[Json, ...]]
+        self,
+        source: str,
+        result: str,
+        *,
+        tree: Node,
+        want: Want,
+        program: Any,
+        lists: Mapping[str, tuple[Json, ...]],
     ) -> None:
-        """`program` is the library's; of `lists` those named in `source` are handed to it."""
+        """`program` is the library's; of `lists` those that the tree names are kept and handed to it."""
         self.source = source
         self.result = result
         self.compiled = False
         self._want = want
         self._program = program
         self._with_time = "time" in source
-        self._lists = {
-            LIST_PREFIX + name: list(values) for name, values in lists.items() if f"{LIST_PREFIX}{name}" in source
-        }
+        names = {node.name for node in walk(tree) if isinstance(node, Name)}
+        self.tree = tree
+        self.lists = {name: lists[name] for name in (each.removeprefix(LIST_PREFIX) for each in names) if name in lists}
+        self._named = {LIST_PREFIX + name: list(values) for name, values in self.lists.items()}
 
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain Python, of the wanted kind. Raises CelFault."""
         try:
-            result = self._program.eval(data=activation(scope, with_time=self._with_time) | self._lists)
+            result = self._program.eval(data=activation(scope, with_time=self._with_time) | self._named)
             if result.type() == cel.Type.ERROR:
                 raise CelFault(_reason(str(result.value())))
             value = result.plain_value()
@@ -68,15 +78,27 @@ def check_wanted(value: Any, want: Want) -> Any:
     match want:
         case Want.BOOL if value is not True and value is not False:
             raise CelFault(f"the value is {kind_of(value)}, a bool is needed")
-        case Want.STRING if not isinstance(value, str):
+        case Want.STRING if type(value) is not str:
             raise CelFault(f"the value is {kind_of(value)}, a string is needed")
-        case Want.NUMBER if type(value) is not int and type(value) is not float:
-            raise CelFault(f"the value is {kind_of(value)}, a number is needed")
-        case Want.NUMBER if not isfinite(value):
-            # Detectors sum and compare: one NaN or infinity would spoil a window for good.
-            raise CelFault("the value is not a finite number")
+        case Want.NUMBER:
+            return finite_number(value)
         case _:
             return value
+
+
+def finite_number(value: Any) -> int | float:
+    """A number of 64 bits. Raises CelFault for anything else, infinity and NaN among them.
+
+    Detectors sum and compare: one NaN or infinity would spoil a window for good.
+    """
+    if type(value) is float and -_INFINITY < value < _INFINITY:
+        return value
+    value = plain(value)
+    if type(value) is not int and type(value) is not float:
+        raise CelFault(f"the value is {kind_of(value)}, a number is needed")
+    if not isfinite(value):
+        raise CelFault("the value is not a finite number")
+    return value
 
 
 def activation(scope: Scope, *, with_time: bool = True) -> dict[str, Any]:
@@ -134,9 +156,9 @@ def signal_map(signal: Signal, *, with_time: bool = True) -> dict[str, Any]:
     if signal.event is not None:
         attributes["event"] = event_map(signal.event, with_time=with_time)
     if signal.finding.value is not None:
-        attributes["value"] = signal.finding.value
+        attributes["value"] = float(signal.finding.value)
     if signal.finding.threshold is not None:
-        attributes["threshold"] = signal.finding.threshold
+        attributes["threshold"] = float(signal.finding.threshold)
     return attributes
 
 

@@ -1,0 +1,461 @@
+"""The checked syntax tree to nested Python functions: exact, errors absorbed as CEL does, faults that name the path.
+
+The slower of the two compiled forms. `engine.cel.compile` runs it where its fast code meets anything unusual, and for
+the pieces that the fast code leaves out. Equal to the C++ runtime, which takes over where `Retreat` is raised.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from engine.cel.contract import CelFault, Scope
+from engine.cel.declare import LIST_PREFIX
+from engine.cel.semantics import FUNCTIONS, NoOverload, Retreat, matches, regex
+from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, MapOf, Name, Node, Select, path_of
+from engine.cel.values import kind_of
+from engine.model import Event, Incident, Json, Signal, Target
+
+ITERATIONS_MAX = 4_000
+"""Past this many rounds of macros the C++ runtime takes over, which faults at 10,000."""
+
+
+class Unsupported(Exception):  # noqa: N818  # not an error: such an expression stays with the C++ runtime
+    """This piece of syntax is not compiled."""
+
+
+class Frame:
+    """One evaluation: the scope, the variables that macros bind, and how many rounds they have made."""
+
+    __slots__ = ("rounds", "scope", "variables")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.variables: dict[str, Any] = {}
+        self.rounds = 0
+
+
+Evaluator = Callable[[Frame], Any]
+Lists = Mapping[str, tuple[Json, ...]]
+
+
+def build(node: Node, lists: Lists) -> Evaluator:
+    """What evaluates `node`. Raises Unsupported for syntax that is left to the C++ runtime."""
+    return _Builder(lists).build(node)
+
+
+class _Builder:
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self._bound: dict[str, str] = {}
+        self._folds = 0
+
+    def build(self, node: Node) -> Evaluator:
+        match node:
+            case Literal(value=value):
+                return lambda _frame: value
+            case Name(name=name):
+                return self._name(name)
+            case Select():
+                return self._select(node)
+            case Call(function="_&&_" | "_||_" as function, args=(left, right)):
+                return _junction(self.build(left), self.build(right), (left, right), stop=function == "_||_")
+            case Call(function="!_", args=(operand,)):
+                return _negation(self.build(operand), operand)
+            case Call(function="_?_:_", args=(test, then, other)):
+                return _choice(self.build(test), self.build(then), self.build(other), test)
+            case Call(function="matches", args=(text, Literal(value=str(pattern)))):
+                return _matching(self.build(text), text, pattern)
+            case Call(function=function) if function in FUNCTIONS:
+                return _strict(FUNCTIONS[function], tuple(self.build(each) for each in node.args), node)
+            case ListOf(elements=elements):
+                makers = tuple(self.build(each) for each in elements)
+                return lambda frame: [make(frame) for make in makers]
+            case MapOf(entries=entries):
+                return _mapping(tuple((self.build(key), self.build(value)) for key, value in entries))
+            case Fold():
+                return self._fold(node)
+            case _:
+                raise Unsupported
+
+    def _name(self, name: str) -> Evaluator:
+        slot = self._bound.get(name)
+        if slot is not None:
+            return lambda frame: frame.variables[slot]
+        if name.startswith(LIST_PREFIX):
+            values = list(self._lists[name.removeprefix(LIST_PREFIX)])
+            return lambda _frame: values
+        match name:
+            case "topic":
+                return lambda frame: list(frame.scope.topic)
+            case "payload":
+                return lambda frame: frame.scope.payload
+            case _:
+                raise Unsupported
+
+    def _select(self, node: Select) -> Evaluator:
+        holder = self._holder(node.operand)
+        if holder is not None:
+            kind, get = holder
+            read = _ATTRIBUTES[kind].get(node.field)
+            if read is None:
+                raise Unsupported
+            return _attribute(get, read, node.field, _path(node.operand), test=node.test)
+        return _field(self.build(node.operand), node)
+
+    def _holder(self, node: Node) -> tuple[str, Evaluator] | None:
+        """What gives the struct that `node` stands for (an event, incident, signal or target), with its kind."""
+        match node:
+            case Name(name="event" | "incident" | "target" as name) if name not in self._bound:
+                return name, _root(name)
+            case Call(function="_[_]", args=(Name(name="signals"), key)) if "signals" not in self._bound:
+                return "signal", _signal(self.build(key))
+            case Select(operand=Name(name="signals"), field=field, test=False) if "signals" not in self._bound:
+                return "signal", _signal(lambda _frame: field)
+            case Select(operand=operand, field="event", test=False):
+                holder = self._holder(operand)
+                return ("event", _signal_event(holder[1])) if holder is not None and holder[0] == "signal" else None
+            case _:
+                return None
+
+    def _fold(self, node: Fold) -> Evaluator:
+        over = self.build(node.range)
+        # A slot of its own, so that a macro inside that binds the same name leaves the outer one as it is.
+        self._folds += 1
+        slot = f"{node.variable}#{self._folds}"
+        outer, self._bound = self._bound, {**self._bound, node.variable: slot}
+        test = None if node.test is None else self.build(node.test)
+        item = None if node.item is None else self.build(node.item)
+        self._bound = outer
+        match node.kind:
+            case FoldKind.ALL | FoldKind.EXISTS if test is not None:
+                return _quantifier(node, slot, over, test, stop=node.kind is FoldKind.EXISTS)
+            case FoldKind.EXISTS_ONE if test is not None:
+                return _exactly_one(node, slot, over, test)
+            case FoldKind.MAP if item is not None:
+                return _mapped(node, slot, over, test, item)
+            case _:
+                raise Unsupported
+
+
+def _attribute_missing(value: Any) -> Any:
+    if value is None:
+        raise KeyError
+    return value
+
+
+# A missing attribute is a KeyError; `time` is left to the C++ runtime, which does timestamps.
+_ATTRIBUTES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "event": {
+        "id": lambda event: event.id,
+        "source": lambda event: event.source,
+        "type": lambda event: event.type,
+        "subject": lambda event: _attribute_missing(event.subject),
+        "datacontenttype": lambda event: event.ext["datacontenttype"],
+        "data": lambda event: event.data,
+        "ext": lambda event: event.ext,
+    },
+    "incident": {
+        "id": lambda incident: incident.id,
+        "type": lambda incident: incident.incident,
+        "rule": lambda incident: incident.rule,
+        "severity": lambda incident: incident.severity.value,
+        "key": lambda incident: dict(incident.key),
+        "state": lambda incident: incident.state.value,
+    },
+    "signal": {
+        "event": lambda signal: _attribute_missing(signal.event),
+        "value": lambda signal: float(_attribute_missing(signal.finding.value)),
+        "threshold": lambda signal: float(_attribute_missing(signal.finding.threshold)),
+        "key": lambda signal: dict(signal.key),
+    },
+    "target": {
+        "kind": lambda target: target.kind,
+        "name": lambda target: target.name,
+        "labels": lambda target: target.labels,
+    },
+}
+
+
+def _root(name: str) -> Evaluator:
+    def get(frame: Frame) -> Event | Incident | Target:
+        held: Event | Incident | Target | None = getattr(frame.scope, name)
+        if held is None:
+            raise CelFault(f"there is no `{name}` here")
+        return held
+
+    return get
+
+
+def _signal(key: Evaluator) -> Evaluator:
+    def get(frame: Frame) -> Signal:
+        name = key(frame)
+        signals = frame.scope.signals
+        if signals is None or not isinstance(name, str) or name not in signals:
+            raise CelFault(f"`signals` has no `{name}`")
+        return signals[name]
+
+    return get
+
+
+def _signal_event(signal: Evaluator) -> Evaluator:
+    def get(frame: Frame) -> Event:
+        event: Event | None = signal(frame).event
+        if event is None:
+            raise CelFault("the signal has no `event`: time completed it, not an event")
+        return event
+
+    return get
+
+
+def _attribute(get: Evaluator, read: Callable[[Any], Any], field: str, path: str, *, test: bool) -> Evaluator:
+    def evaluate(frame: Frame) -> Any:
+        held = get(frame)
+        try:
+            value = read(held)
+        except KeyError:
+            if test:
+                return False
+            raise CelFault(f"{path} has no `{field}`") from None
+        return True if test else value
+
+    return evaluate
+
+
+def _field(operand: Evaluator, node: Select) -> Evaluator:
+    path, field, test = _path(node.operand), node.field, node.test
+
+    def evaluate(frame: Frame) -> Any:
+        held = operand(frame)
+        if type(held) is not dict:
+            raise CelFault(f"`{path}` is {kind_of(held)}, a map is needed for `{field}`")
+        if test:
+            return field in held
+        try:
+            return held[field]
+        except KeyError:
+            raise CelFault(f"{path} has no `{field}`") from None
+
+    return evaluate
+
+
+def _strict(apply: Callable[..., Any], arguments: tuple[Evaluator, ...], node: Call) -> Evaluator:
+    def explain(fault: NoOverload, values: tuple[Any, ...]) -> CelFault:
+        return CelFault(_mismatch(node, values) or str(fault))
+
+    if len(arguments) == 1:
+        (only,) = arguments
+
+        def unary(frame: Frame) -> Any:
+            value = only(frame)
+            try:
+                return apply(value)
+            except NoOverload as fault:
+                raise explain(fault, (value,)) from None
+
+        return unary
+    if len(arguments) != 2:
+        raise Unsupported
+    first, second = arguments
+
+    def binary(frame: Frame) -> Any:
+        left, right = first(frame), second(frame)
+        try:
+            return apply(left, right)
+        except NoOverload as fault:
+            raise explain(fault, (left, right)) from None
+
+    return binary
+
+
+_NEEDED = {
+    "startsWith": "a string",
+    "endsWith": "a string",
+    "contains": "a string",
+    "matches": "a string",
+    "@in": "a list or a map",
+    "size": "a string, a list or a map",
+    "-_": "a number",
+}
+
+
+def _mismatch(node: Call, values: tuple[Any, ...]) -> str:
+    """Which argument is of the wrong kind, if its name and the kind that is needed can be told."""
+    if node.function == "_[_]":
+        return ""
+    for argument, value, other_node, other in zip(
+        node.args, values, reversed(node.args), reversed(values), strict=True
+    ):
+        path = _path(argument)
+        if isinstance(argument, Literal) or path == _ANONYMOUS:
+            continue
+        needed = _NEEDED.get(node.function)
+        if needed is None and len(values) == 2 and isinstance(other_node, Literal):
+            sign = node.function.strip("_")
+            needed = "a number" if sign in {"<", "<=", ">", ">="} and _numeric(other) else kind_of(other)
+        elif node.function == "@in" and argument is node.args[0]:
+            continue
+        if needed is not None and kind_of(value) not in needed:
+            return f"`{path}` is {kind_of(value)}, {needed} is needed"
+    return ""
+
+
+def _numeric(value: object) -> bool:
+    return type(value) is int or type(value) is float
+
+
+def _matching(text: Evaluator, node: Node, pattern: str) -> Evaluator:
+    try:
+        search = regex(pattern)
+    except CelFault:
+        return lambda frame: matches(text(frame), pattern)
+    path = _path(node)
+
+    def evaluate(frame: Frame) -> bool:
+        value = text(frame)
+        if type(value) is not str:
+            raise CelFault(f"`{path}` is {kind_of(value)}, a string is needed")
+        return search(value) is not None
+
+    return evaluate
+
+
+def _not_bool(node: Node, value: object) -> CelFault:
+    return CelFault(f"`{_path(node)}` is {kind_of(value)}, a bool is needed")
+
+
+def _junction(left: Evaluator, right: Evaluator, nodes: tuple[Node, Node], *, stop: bool) -> Evaluator:
+    """`&&` (stop: false) and `||` (stop: true): one side that is `stop` decides, whatever the other's error."""
+
+    def evaluate(frame: Frame) -> bool:
+        fault: CelFault | None = None
+        for side, node in ((left, nodes[0]), (right, nodes[1])):
+            try:
+                value = side(frame)
+            except CelFault as error:
+                fault = fault or error
+                continue
+            if value is stop:
+                return bool(stop)
+            if value is not (not stop):
+                fault = fault or _not_bool(node, value)
+        if fault is not None:
+            raise fault
+        return not stop
+
+    return evaluate
+
+
+def _negation(operand: Evaluator, node: Node) -> Evaluator:
+    def evaluate(frame: Frame) -> bool:
+        value = operand(frame)
+        if value is not True and value is not False:
+            raise _not_bool(node, value)
+        return value is False
+
+    return evaluate
+
+
+def _choice(test: Evaluator, then: Evaluator, other: Evaluator, node: Node) -> Evaluator:
+    def evaluate(frame: Frame) -> Any:
+        chosen = test(frame)
+        if chosen is not True and chosen is not False:
+            raise _not_bool(node, chosen)
+        return then(frame) if chosen else other(frame)
+
+    return evaluate
+
+
+def _mapping(entries: tuple[tuple[Evaluator, Evaluator], ...]) -> Evaluator:
+    def evaluate(frame: Frame) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in entries:
+            name = key(frame)
+            if type(name) is not str or name in made:
+                raise Retreat  # other keys, and keys that stand twice
+            made[name] = value(frame)
+        return made
+
+    return evaluate
+
+
+def _elements(node: Fold, over: Evaluator, frame: Frame) -> list[Any]:
+    """What a macro goes over: the elements of a list, the keys of a map in the order they came."""
+    held = over(frame)
+    if type(held) is list:
+        return held
+    if type(held) is dict:
+        return list(held)
+    raise CelFault(f"`{_path(node.range)}` is {kind_of(held)}, a list or a map is needed")
+
+
+def _each(node: Fold, slot: str, over: Evaluator, frame: Frame, evaluate: Evaluator) -> Iterator[Any]:
+    """`evaluate` for every element, bound to the macro's variable: yields its value or its CelFault."""
+    for element in _elements(node, over, frame):
+        frame.rounds += 1
+        if frame.rounds > ITERATIONS_MAX:
+            raise Retreat
+        frame.variables[slot] = element
+        try:
+            value = evaluate(frame)
+        except CelFault as fault:
+            value = fault
+        yield value
+
+
+def _quantifier(node: Fold, slot: str, over: Evaluator, test: Evaluator, *, stop: bool) -> Evaluator:
+    """`all` (stop: false) and `exists` (stop: true), which absorb errors like `&&` and `||`."""
+
+    def evaluate(frame: Frame) -> bool:
+        fault: CelFault | None = None
+        for value in _each(node, slot, over, frame, test):
+            if value is stop:
+                return bool(stop)
+            if isinstance(value, CelFault):
+                fault = fault or value
+            elif value is not (not stop):
+                fault = fault or _not_bool(node.test or node, value)
+        if fault is not None:
+            raise fault
+        return not stop
+
+    return evaluate
+
+
+def _exactly_one(node: Fold, slot: str, over: Evaluator, test: Evaluator) -> Evaluator:
+    def evaluate(frame: Frame) -> bool:
+        return sum(_truth(node, value) for value in _each(node, slot, over, frame, test)) == 1
+
+    return evaluate
+
+
+def _truth(node: Fold, value: Any) -> bool:
+    if isinstance(value, CelFault):
+        raise value
+    if value is not True and value is not False:
+        raise _not_bool(node.test or node, value)
+    return value is True
+
+
+def _mapped(node: Fold, slot: str, over: Evaluator, test: Evaluator | None, item: Evaluator) -> Evaluator:
+    def step(frame: Frame) -> tuple[Any, ...]:
+        if test is not None and not _truth(node, test(frame)):
+            return ()
+        return (item(frame),)
+
+    def evaluate(frame: Frame) -> list[Any]:
+        made: list[Any] = []
+        for values in _each(node, slot, over, frame, step):
+            if isinstance(values, CelFault):
+                raise values
+            made += values
+        return made
+
+    return evaluate
+
+
+_ANONYMOUS = "the value"
+
+
+def _path(node: Node) -> str:
+    """`event.data.loss`, for faults."""
+    path = path_of(node)
+    return ".".join(path) if path else _ANONYMOUS
