@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiomqtt
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -65,7 +65,7 @@ class ManualClient(aiomqtt.Client):
             protocol=aiomqtt.ProtocolVersion.V5 if version5 else aiomqtt.ProtocolVersion.V311,
             # The session outlives the connection: the broker keeps what is not acknowledged
             clean_session=None if version5 else False,
-            clean_start=False,
+            clean_start=False if version5 else MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
             keepalive=keepalive_s,
             username=username,
@@ -80,6 +80,7 @@ class ManualClient(aiomqtt.Client):
         self._fd = -1
         self._paused = False
         self._abandoned = False
+        self._unacknowledged = 0
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.manual_ack_set(on=True)
 
@@ -109,7 +110,8 @@ class ManualClient(aiomqtt.Client):
     async def subscribe_all(self, filters: Sequence[str]) -> list[tuple[str, int]]:
         """Subscribe with QoS 1, never 2; each filter with the broker's answer (0 to 2 granted, 128 and above refused).
 
-        The time to answer does not run while reading is paused: the SUBACK may stand behind messages.
+        The time to answer does not run while messages wait for their acknowledgement: rumqttd sends the SUBACK of a
+        resumed session after them, and while reading is paused it stands behind them.
         """
         wanted: list[tuple[str, SubscribeOptions]] | list[tuple[str, int]]
         if self._version5:
@@ -124,13 +126,13 @@ class ManualClient(aiomqtt.Client):
         self._pending_subscribes[packet_id] = answered
         try:
             while not answered.done():
-                was_paused = self._paused
+                was_busy = self._paused or self._unacknowledged > 0
                 await asyncio.wait(
                     {answered, self._disconnected}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
                 )
                 if self._disconnected.done():
                     raise aiomqtt.MqttError("the connection was lost while subscribing")
-                if not answered.done() and not was_paused and not self._paused:
+                if not (answered.done() or was_busy or self._paused or self._unacknowledged):
                     raise aiomqtt.MqttError("the broker does not answer to the subscription")
         finally:
             self._pending_subscribes.pop(packet_id, None)
@@ -139,6 +141,7 @@ class ManualClient(aiomqtt.Client):
 
     def acknowledge(self, packet_id: int) -> None:
         """Send the PUBACK of a QoS 1 message; on a lost connection nothing is sent and the broker delivers again."""
+        self._unacknowledged -= 1
         self._client.ack(packet_id, 1)
 
     def pause_reading(self) -> None:
@@ -191,6 +194,7 @@ class ManualClient(aiomqtt.Client):
     # --- Below: what aiomqtt calls on itself, and paho on it --------------------------------------------------------
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
+        self._unacknowledged += message.qos > 0
         self._sink(message)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
