@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from actions.credentials.file_rotate_token import FileRotateToken
+from actions.credentials.postgres_disable_login import PostgresDisableLogin
+from actions.credentials.postgres_rotate_password import PostgresRotatePassword
 from actions.credentials.redis_disable_user import RedisDisableUser
 from actions.credentials.redis_rotate_password import RedisRotatePassword
 from actions.endpoints.haproxy_disable import HaproxyDisable
@@ -29,6 +31,8 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     ProcessFreeze,
     # credential
     FileRotateToken,
+    PostgresDisableLogin,
+    PostgresRotatePassword,
     RedisDisableUser,
     RedisRotatePassword,
     # evidence

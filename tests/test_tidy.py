@@ -17,6 +17,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/detectors/contract.py": "tests/detectors/test_contract.py",
     "engine/rulefile/rules.py": "tests/rulefile",
     "actions/credentials/handover.py": "tests/actions/harness/redis.py",
+    "actions/credentials/postgres.py": "tests/actions/harness/postgres.py",
     "actions/credentials/redis.py": "tests/actions/harness/redis.py",
     "actions/endpoints/haproxy.py": "tests/actions/harness/haproxy.py",
     "actions/endpoints/nftables.py": "tests/actions/harness/network.py",

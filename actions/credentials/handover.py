@@ -1,27 +1,23 @@
-"""The hand-over of a new password: staged in a file of mode 0600, then moved in one step to where its user reads it.
+"""The hand-over of a new password: staged in a file of mode 0600, then put in one step where its user reads it.
 
-Rotating actions use it around the change at their server, in the order stage, set at the server, deliver. The staged
-name is that of the intent, so a run that was interrupted takes up the password it had made: one intent, one password.
+Rotating actions use it around the change at their server: stage, set at the server, deliver, end the old one, finish.
+The staged name is that of the intent, so a run that was interrupted takes up the password it had made: one intent, one
+password. While it is staged, the rotation is not whole, and verify says so.
 """
 
 import hashlib
 import secrets
 from pathlib import Path
-from typing import Annotated
 
-from msgspec import Meta
-
-from actions.support import TargetError, describe, move, sync_folder, write_new
-from engine.action import ActionContext, Params, Settings
+from actions.support import TargetError, describe, replace, sync_folder, write_new
+from engine.action import ActionContext, Settings
 
 _PASSWORD_BYTES = 32
 _PASSWORD_LENGTH = 43  # of token_urlsafe(32)
 
 
-class AccountParams(Params, frozen=True):
-    """The account at the server."""
-
-    account: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.@-]{1,63}\Z", description="name of the account at the server")]
+ACCOUNT = r"^[A-Za-z0-9_.@-]{1,63}\Z"
+"""What names of accounts may look like."""
 
 
 class HandoverSettings(Settings, frozen=True):
@@ -68,14 +64,20 @@ class Handover:
         return password
 
     def deliver(self) -> None:
-        """Puts the staged password where its user reads it. Raises TargetError."""
+        """Puts the staged password where its user reads it; it stays staged until `finish`. Raises TargetError."""
         try:
-            move(self._staged, self.path)
+            data, like = self._staged.read_bytes(), self.path.stat() if self.path.exists() else None
+            replace(self.path, data, mode=0o600, like=like, staged=self._staged.with_suffix(".part"))
         except OSError as error:
             raise TargetError(
-                f"the server has the new password, but it can't be moved to {self.path}: {describe(error)};"
+                f"the server has the new password, but it can't be put into {self.path}: {describe(error)};"
                 " correct that and run the step again"
             ) from error
+
+    def finish(self) -> None:
+        """The old password is ended, and what was done with it: the rotation is whole."""
+        self._staged.unlink(missing_ok=True)
+        sync_folder(self.path.parent)
 
     def private(self) -> bool:
         """Whether only its owner can read the file."""

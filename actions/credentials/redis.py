@@ -6,12 +6,18 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from actions.credentials.handover import HandoverSettings
+from actions.credentials.handover import ACCOUNT, HandoverSettings
 from actions.support import TargetError, library, read_secret
-from engine.action import ActionContext, Settings
+from engine.action import ActionContext, Params, Settings
 from engine.model import Struct
 
 _TIMEOUT_S = 5.0
+
+
+class UserParams(Params, frozen=True):
+    """The account at the server."""
+
+    user: Annotated[str, Meta(pattern=ACCOUNT, description="name of the account, as ACL LIST shows it")]
 
 
 class RedisSettings(Settings, frozen=True):

@@ -16,7 +16,7 @@ from actions.table import CATALOGUE
 from engine.action import Action
 from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
-from tests.actions.harness import files, haproxy, network, process, redis
+from tests.actions.harness import files, haproxy, network, postgres, process, redis
 from tests.actions.harness.base import Run, Silence, folder
 
 HARNESSES = [
@@ -27,6 +27,8 @@ HARNESSES = [
     haproxy.DrainHarness,
     haproxy.DisableHarness,
     files.RotateTokenHarness,
+    postgres.DisableLoginHarness,
+    postgres.RotatePasswordHarness,
     redis.DisableUserHarness,
     redis.RotatePasswordHarness,
     files.CaptureHarness,

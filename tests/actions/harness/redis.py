@@ -48,7 +48,7 @@ class DisableUserHarness(Harness):
         self.session.close()
 
     def params(self):
-        return {"account": "trainer"}
+        return {"user": "trainer"}
 
     def settings(self):
         return {"port": self.port, "user": "root", "password_secret": "redis-root"}
@@ -97,8 +97,8 @@ class DisableUserHarness(Harness):
             Failure("a wrong password", "password_secret", settings={"password_secret": "wrong"}),
             Failure("a secret that is not there", "add it to the secrets", settings={"password_secret": "none"}),
             Failure("too few rights", "Redis refused ACL", settings={"user": "weak", "password_secret": "weak"}),
-            Failure("no such account", "ACL LIST", params={"account": "nobody"}, settings=self.also("nobody")),
-            Failure("Halon's own account", "Halon itself uses", params={"account": "root"}),
+            Failure("no such account", "ACL LIST", params={"user": "nobody"}, settings=self.also("nobody")),
+            Failure("Halon's own account", "Halon itself uses", params={"user": "root"}),
         ]
 
     def also(self, account):
