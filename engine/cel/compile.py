@@ -126,7 +126,10 @@ class _Writer:
         )
         attempt = shell.body[0].body[0].body  # type: ignore[attr-defined]  # the shape of the text above
         attempt[1].value = body
-        exec(compile(ast.fix_missing_locations(shell), "<cel>", "exec"), self._names)  # noqa: S102  # built from nodes
+        for node in ast.walk(body):
+            node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]  # the compiler wants a place for each
+            node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
+        exec(compile(shell, "<cel>", "exec"), self._names)  # noqa: S102  # built from nodes
         evaluate: Callable[[Scope], Any] = self._names["evaluate"]
         return evaluate
 
