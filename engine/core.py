@@ -1,0 +1,205 @@
+"""An event, or the passing of time, to signals, incidents and intents: detect, correlate and decide in one.
+
+The same core runs in the daemon (`engine.pipeline`), in `engine.replay` and in `engine.ruletest`. It is deterministic
+and does no I/O: time comes in, and what it must not forget goes out by `drain_changes`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from engine import correlate, decide, detect
+from engine.config import IntakeConfig, LimitsConfig
+from engine.model import Event, Fault, Incident, IncidentId, Intent, Mode, Signal, Struct
+from engine.rulefile.rules import RuleSet
+from engine.statechange import Space, StateChange
+
+
+class CoreStep(Struct, frozen=True):
+    """What one input gave, each tuple in the order in which it came about.
+
+    `opened` holds incidents as they opened, `updated` open incidents that changed, as they now are. `skipped` are steps
+    that their own `when` left out: recorded with the reason, never executed.
+    """
+
+    signals: tuple[Signal, ...] = ()
+    opened: tuple[Incident, ...] = ()
+    updated: tuple[Incident, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    skipped: tuple[Intent, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+EMPTY = CoreStep()
+
+
+class _Gathered:
+    """What the parts of one step gave so far."""
+
+    __slots__ = ("faults", "intents", "opened", "signals", "skipped", "updated")
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.opened: list[Incident] = []
+        self.updated: dict[IncidentId, Incident] = {}
+        self.intents: list[Intent] = []
+        self.skipped: list[Intent] = []
+        self.faults: list[Fault] = []
+
+    def step(self) -> CoreStep:
+        return CoreStep(
+            tuple(self.signals),
+            tuple(self.opened),
+            tuple(self.updated.values()),
+            tuple(self.intents),
+            tuple(self.skipped),
+            tuple(self.faults),
+        )
+
+
+class Core:
+    """The pure core with its state."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        limits: LimitsConfig | None = None,
+        intake: IntakeConfig | None = None,
+        mode: Mode = Mode.ENFORCE,
+    ) -> None:
+        limits, intake = limits or LimitsConfig(), intake or IntakeConfig()
+        self._rules = rules
+        self.mode = mode
+        # A time further ahead than the lateness allowed would make honest events of its key too late to count.
+        self._ahead_max_us = min(intake.future_max, intake.lateness_max)
+        self._core_us = 0
+        self._index = detect.RulesIndex(rules.signals)
+        self._windows = detect.DetectState(rules.signals, keys_max=limits.keys_max, lateness_us=intake.lateness_max)
+        self._joins = correlate.Joins(rules)
+        self._matches = correlate.CorrelateState(
+            self._joins, matches_max=limits.matches_per_rule_max, evidence_max=limits.signals_per_incident_max
+        )
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self._rules
+
+    @property
+    def core_us(self) -> int:
+        """Core time: what timers run by."""
+        return self._core_us
+
+    def event(self, event: Event, now_us: int) -> CoreStep:
+        """Judge an event that arrived at `now_us`, after the timers that were due before it."""
+        at_us = event.time_us if event.time_us <= now_us + self._ahead_max_us else now_us
+        self._core_us = max(self._core_us, min(at_us, now_us))
+        due_us = self.next_due_us()
+        late = due_us is not None and due_us < self._core_us
+        heard = self._index.candidates(event.type)
+        if not heard and not late:
+            return EMPTY
+        gathered = _Gathered()
+        if late:
+            self._fire_timers(gathered, before_us=self._core_us)
+        detected = detect.detect(self._index, self._windows, event, at_us)
+        gathered.faults += detected.faults
+        self._correlate(gathered, detected.signals)
+        # What the event set in the past, as a late one may, is due already.
+        self._fire_timers(gathered, before_us=self._core_us)
+        return gathered.step()
+
+    def tick(self, now_us: int) -> CoreStep:
+        """Time has come to `now_us`: fire what is due.
+
+        Call it when no event that arrived before `now_us` is still waiting: a timer may tell of silence.
+        """
+        self._core_us = max(self._core_us, now_us)
+        gathered = _Gathered()
+        self._fire_timers(gathered, before_us=self._core_us + 1)
+        return gathered.step()
+
+    def next_due_us(self) -> int | None:
+        """When `tick` wants to be called next if no event comes before; None for never."""
+        windows_us, matches_us = self._windows.due_us(), self._matches.due_us()
+        if windows_us is None or matches_us is None:
+            return matches_us if windows_us is None else windows_us
+        return min(windows_us, matches_us)
+
+    def swap_rules(self, rules: RuleSet) -> None:
+        """Take new rules; what belongs to unchanged signals and rules stays, and so do open incidents."""
+        self._index = detect.RulesIndex(rules.signals)
+        self._joins = correlate.Joins(rules)
+        self._windows.swap(rules.signals)
+        self._matches.swap(self._joins)
+        self._rules = rules
+
+    def close(self, incident: IncidentId) -> bool:
+        """An incident was closed: the next evidence may open a new one. False if it was not open here."""
+        return self._matches.close(incident)
+
+    def open_incidents(self) -> list[Incident]:
+        """The open incidents, oldest first."""
+        return self._matches.incidents()
+
+    def evictions(self) -> Counter[str]:
+        """How many keys `signal.ID` and `rule.ID` had to forget because they had too many."""
+        windows = {f"signal.{name}": count for name, count in self._windows.evictions.items()}
+        matches = {f"rule.{name}": count for name, count in self._matches.evictions.items()}
+        return Counter(windows | matches)
+
+    def sizes(self) -> tuple[int, int]:
+        """How many windows and partial matches are kept."""
+        return len(self._windows), len(self._matches)
+
+    def drain_changes(self) -> list[StateChange]:
+        """The state that changed since the last call, each (space, owner, key) once: what must be durable."""
+        return self._windows.drain() + self._matches.drain()
+
+    def restore(self, rows: Iterable[StateChange], core_us: int = 0) -> list[str]:
+        """Take over what was drained before, once, at start. Returns a sentence for each row that fits no rule."""
+        windows: list[StateChange] = []
+        matches: list[StateChange] = []
+        for row in rows:
+            (windows if row.space is Space.WINDOWS else matches).append(row)
+        self._core_us = max(self._core_us, core_us)
+        return [*self._windows.restore(windows), *self._matches.restore(matches)]
+
+    def _fire_timers(self, gathered: _Gathered, *, before_us: int) -> None:
+        while True:
+            windows_us, matches_us = self._windows.due_us(), self._matches.due_us()
+            if windows_us is not None and windows_us < before_us and (matches_us is None or windows_us <= matches_us):
+                signal = detect.fire_timer(self._windows)
+                if signal is not None:
+                    self._correlate(gathered, (signal,))
+            elif matches_us is not None and matches_us < before_us:
+                self._decide(gathered, correlate.fire_wait(self._joins, self._matches))
+            else:
+                return
+
+    def _correlate(self, gathered: _Gathered, signals: tuple[Signal, ...]) -> None:
+        if signals:
+            gathered.signals += signals
+            self._decide(gathered, correlate.correlate(self._joins, self._matches, signals))
+
+    def _decide(self, gathered: _Gathered, correlated: correlate.Correlated) -> None:
+        for fired in correlated.fired:
+            if fired.fresh:
+                gathered.opened.append(fired.incident)
+            playbook = None if fired.playbook is None else self._rules.playbooks.get(fired.playbook)
+            if playbook is None:
+                continue
+            decided = decide.decide(
+                playbook,
+                incident=fired.incident,
+                rule=fired.rule,
+                completing=fired.completing,
+                matched=fired.matched,
+                at_us=fired.at_us,
+                mode=self.mode,
+                steps_before=fired.steps_before,
+            )
+            gathered.intents += decided.intents
+            gathered.skipped += decided.skipped
+            gathered.faults += decided.faults
+        for incident in correlated.updated:
+            gathered.updated[incident.id] = incident

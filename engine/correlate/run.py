@@ -1,0 +1,209 @@
+"""Signals to incidents: rules that fire open one or feed the open one; docs/rules.md, Exact meaning, 19 to 27.
+
+`engine.core` calls this. The signals of one event come together: those that speak against a match are remembered
+before any is made.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.correlate.joins import Join, Joins
+from engine.correlate.match import MatchState, Pending, remember_unwanted, take
+from engine.correlate.state import CorrelateState, Open
+from engine.model import Incident, IncidentState, Key, Mode, PlaybookId, Severity, Signal, Struct, incident_id
+from engine.rulefile.rules import Rule
+
+
+class Fired(Struct, frozen=True):
+    """A rule that fired: the incident it opened (`fresh`) or fed, and what is to be decided for it.
+
+    `playbook` is None where there is none, or where it was decided for this incident before. `steps_before` counts the
+    steps of each phase that were decided before, so that each step has a place of its own.
+    """
+
+    incident: Incident
+    rule: Rule
+    fresh: bool
+    at_us: int
+    completing: Signal
+    matched: tuple[Signal, ...]
+    playbook: PlaybookId | None = None
+    steps_before: tuple[int, int, int] = (0, 0, 0)
+
+
+class Correlated(Struct, frozen=True):
+    """What signals did: the rules that fired, in order, and the open incidents that changed, as they now are."""
+
+    fired: tuple[Fired, ...] = ()
+    updated: tuple[Incident, ...] = ()
+
+
+_NOTHING = Correlated()
+
+
+class _Run:
+    """One call: gathers what fired and what changed."""
+
+    def __init__(self, joins: Joins, state: CorrelateState) -> None:
+        self.joins = joins
+        self.state = state
+        self.fired: list[Fired] = []
+        self.touched: dict[str, Open] = {}
+
+    def take(self, signal: Signal) -> None:
+        """One wanted signal: absorbed by the open incidents of its rules' types, then given to the rules."""
+        wanted = self.joins.wanted.get(signal.signal, ())
+        absorbed: set[str] = set()
+        for join in wanted:
+            opened = self.state.find_open(join.rule.incident, join.key_of(signal.key))
+            if opened is not None and opened.incident.id not in absorbed:
+                absorbed.add(opened.incident.id)
+                self._absorb(opened, (signal,), signal.at_us)
+        for join in wanted:
+            self._match(join, signal)
+
+    def _match(self, join: Join, signal: Signal) -> None:
+        key = join.key_of(signal.key)
+        if join.memoryless:
+            self.fire(join, key, (signal,), signal, signal.at_us)
+            return
+        state = self.state.touch(join, key)
+        matched = take(join, state, signal)
+        if matched is None:
+            return
+        end_us = max(each.at_us for each in matched)
+        wait_us = join.rule.when.wait_us
+        if not wait_us:
+            state.forget()
+            self.fire(join, key, matched, signal, end_us)
+        elif state.pending is None:
+            state.pending = Pending(due_us=end_us + wait_us, end_us=end_us, signals=matched, completing=signal)
+            self.state.schedule(join.rule.id, key, state)
+
+    def end_wait(self, join: Join, key: Key, state: MatchState) -> None:
+        """A wait is over and nothing voided its match."""
+        pending = state.pending
+        assert pending is not None, "a wait that ended had a match"
+        state.forget()
+        self.fire(join, key, pending.signals, pending.completing, pending.due_us)
+
+    def fire(self, join: Join, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> None:
+        """Open the incident, or feed the open one."""
+        rule = join.rule
+        opened = self.state.find_open(rule.incident, key)
+        fresh = opened is None
+        if opened is None:
+            opened = self._open(rule, key, matched, completing, at_us)
+        else:
+            self._complete_evidence(opened, matched, at_us)
+            self._raise(opened, rule)
+        playbook = _undecided(opened, rule)
+        before = opened.steps
+        if playbook is not None:
+            self.state.changed(opened)
+            opened.decided[playbook] = rule.mode
+            more = self.joins.steps(playbook)
+            opened.steps = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
+        self.fired.append(
+            Fired(
+                incident=opened.incident,
+                rule=rule,
+                fresh=fresh,
+                at_us=at_us,
+                completing=completing,
+                matched=matched,
+                playbook=playbook,
+                steps_before=before,
+            )
+        )
+
+    def _open(self, rule: Rule, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> Open:
+        event = completing.event
+        trigger = f"{completing.signal}@{completing.at_us}" if event is None else f"{event.source}\0{event.id}"
+        incident = Incident(
+            id=incident_id(rule.incident, key, f"{trigger}\0{at_us}"),
+            incident=rule.incident,
+            rule=rule.id,
+            severity=rule.severity,
+            key=key,
+            state=IncidentState.OPEN,
+            opened_us=at_us,
+            updated_us=at_us,
+            signals=matched[: self.state.evidence_max],
+            absorbed=len(matched),
+            mode=rule.mode,
+            playbook=rule.playbook,
+            tags=rule.tags,
+        )
+        opened = Open(incident=incident)
+        self.state.open(opened)
+        return opened
+
+    def _complete_evidence(self, opened: Open, matched: Sequence[Signal], at_us: int) -> None:
+        """Signals from before the incident that now speak for it too, while there is room for them."""
+        room = max(0, self.state.evidence_max - len(opened.incident.signals))
+        missing = [each for each in matched if each not in opened.incident.signals] if room else []
+        if missing:
+            self._absorb(opened, missing[:room], at_us)
+
+    def _absorb(self, opened: Open, signals: Sequence[Signal], at_us: int) -> None:
+        incident = opened.incident
+        room = max(0, self.state.evidence_max - len(incident.signals))
+        opened.incident = msgspec.structs.replace(
+            incident,
+            signals=(*incident.signals, *signals[:room]) if room else incident.signals,
+            absorbed=incident.absorbed + len(signals),
+            updated_us=max(incident.updated_us, at_us),
+        )
+        self._note(opened)
+
+    def _raise(self, opened: Open, rule: Rule) -> None:
+        """The worst severity and the strictest mode of the rules that fired count; tags of all are kept."""
+        incident = opened.incident
+        severity: Severity = max(incident.severity, rule.severity, key=lambda each: each.rank)
+        mode = Mode.ENFORCE if rule.mode is Mode.ENFORCE else incident.mode
+        tags = tuple(dict.fromkeys((*incident.tags, *rule.tags)))
+        playbook = incident.playbook or rule.playbook
+        raised = msgspec.structs.replace(incident, severity=severity, mode=mode, tags=tags, playbook=playbook)
+        if raised != incident:
+            opened.incident = raised
+            self._note(opened)
+
+    def _note(self, opened: Open) -> None:
+        self.touched[opened.incident.id] = opened
+        self.state.changed(opened)
+
+    def result(self) -> Correlated:
+        """What came of it all."""
+        if not self.fired and not self.touched:
+            return _NOTHING
+        return Correlated(tuple(self.fired), tuple(each.incident for each in self.touched.values()))
+
+
+def correlate(joins: Joins, state: CorrelateState, signals: Sequence[Signal]) -> Correlated:
+    """The signals of one event, in order, to the rules that fire and the incidents that change."""
+    run = _Run(joins, state)
+    for signal in signals:
+        for join in joins.unwanted.get(signal.signal, ()):
+            key = join.key_of(signal.key)
+            remember_unwanted(join, state.touch(join, key), signal)
+    for signal in signals:
+        run.take(signal)
+    return run.result()
+
+
+def fire_wait(joins: Joins, state: CorrelateState) -> Correlated:
+    """Deal with the wait that is over next."""
+    run = _Run(joins, state)
+    run.end_wait(*state.pop_due())
+    return run.result()
+
+
+def _undecided(opened: Open, rule: Rule) -> PlaybookId | None:
+    """The rule's playbook, unless it was decided for this incident before in a mode that is as strict."""
+    playbook = rule.playbook
+    if playbook is None:
+        return None
+    before = opened.decided.get(playbook)
+    return None if before is not None and (before is Mode.ENFORCE or rule.mode is Mode.OBSERVE) else playbook

@@ -1,0 +1,212 @@
+"""The partial matches per (rule, key) and the open incidents per (type, key): made, evicted, written down, read back.
+
+`run` works on them; `engine.core` drains what changed and restores it at start.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from engine.correlate import match
+from engine.correlate.joins import Join, Joins
+from engine.correlate.match import MatchState
+from engine.model import Incident, IncidentId, IncidentType, Key, Mode, PlaybookId, RuleId
+from engine.statechange import Space, StateChange
+
+INCIDENT_OWNER = "incident:"
+"""Owner of an open incident's row, before its type: no rule id has a colon."""
+_HEAP_SLACK = 1_024
+
+
+class Open(msgspec.Struct):
+    """An open incident, the playbooks decided for it (and how), and how many steps of each phase that made."""
+
+    incident: Incident
+    decided: dict[PlaybookId, Mode] = {}
+    steps: tuple[int, int, int] = (0, 0, 0)
+
+
+class CorrelateState:
+    """All partial matches and open incidents. `evictions` counts the keys each rule had to forget."""
+
+    def __init__(self, joins: Joins, *, matches_max: int, evidence_max: int) -> None:
+        self._joins = joins
+        self._matches_max = matches_max
+        self.evidence_max = evidence_max
+        self._tables: dict[RuleId, dict[Key, MatchState]] = {}
+        self._heap: list[tuple[int, RuleId, Key]] = []
+        self._open: dict[tuple[IncidentType, Key], Open] = {}
+        self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
+        self._dirty: set[tuple[RuleId, Key]] = set()
+        self._dirty_open: set[tuple[IncidentType, Key]] = set()
+        self._gone: dict[tuple[str, Key], StateChange] = {}
+        self._used = 0
+        self.evictions: Counter[RuleId] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables.values()))
+
+    def touch(self, join: Join, key: Key) -> MatchState:
+        """What the rule remembers for the key, made if need be; the key touched longest ago goes when too many."""
+        rule = join.rule
+        table = self._tables.setdefault(rule.id, {})
+        state = table.pop(key, None)
+        if state is None:
+            if len(table) >= self._matches_max:
+                oldest = next(iter(table))
+                del table[oldest]
+                self._dirty.discard((rule.id, oldest))
+                self._gone[rule.id, oldest] = _gone(rule.id, oldest)
+                self.evictions[rule.id] += 1
+            state = MatchState()
+        table[key] = state
+        self._used += 1
+        state.used = self._used
+        self._dirty.add((rule.id, key))
+        return state
+
+    def schedule(self, rule: RuleId, key: Key, state: MatchState) -> None:
+        """Put the end of a wait in the queue."""
+        if state.pending is None or state.queued_us == state.pending.due_us:
+            return
+        state.queued_us = state.pending.due_us
+        heapq.heappush(self._heap, (state.pending.due_us, rule, key))
+        if len(self._heap) > 2 * len(self) + _HEAP_SLACK:
+            self._rebuild_heap()
+
+    def due_us(self) -> int | None:
+        """When the next wait is over."""
+        while self._heap:
+            due_us, rule, key = self._heap[0]
+            state = self._tables.get(rule, {}).get(key)
+            if state is not None and state.queued_us == due_us:
+                if state.pending is not None and state.pending.due_us == due_us:
+                    return due_us
+                state.queued_us = None
+                heapq.heappop(self._heap)
+                self.schedule(rule, key, state)
+            else:
+                heapq.heappop(self._heap)
+        return None
+
+    def pop_due(self) -> tuple[Join, Key, MatchState]:
+        """The wait that is over next, taken from the queue."""
+        due_us = self.due_us()
+        assert due_us is not None, "called only when a wait is over"
+        _, rule, key = heapq.heappop(self._heap)
+        state = self._tables[rule][key]
+        state.queued_us = None
+        self._dirty.add((rule, key))
+        return self._joins.by_rule[rule], key, state
+
+    def find_open(self, incident: IncidentType, key: Key) -> Open | None:
+        """The open incident of a type and key."""
+        return self._open.get((incident, key))
+
+    def open(self, opened: Open) -> None:
+        """Enter a new incident."""
+        place = (opened.incident.incident, opened.incident.key)
+        assert place not in self._open, "one incident of a type and key at a time"
+        self._open[place] = opened
+        self._by_id[opened.incident.id] = place
+        self._dirty_open.add(place)
+
+    def changed(self, opened: Open) -> None:
+        """An open incident was changed."""
+        self._dirty_open.add((opened.incident.incident, opened.incident.key))
+
+    def incidents(self) -> list[Incident]:
+        """The open incidents, oldest first."""
+        return sorted((each.incident for each in self._open.values()), key=lambda each: (each.opened_us, each.id))
+
+    def close(self, incident: IncidentId) -> bool:
+        """Forget an open incident, and what the rules of its type remember for its key; False if it is not open."""
+        place = self._by_id.pop(incident, None)
+        if place is None:
+            return False
+        del self._open[place]
+        self._dirty_open.discard(place)
+        self._gone[INCIDENT_OWNER + place[0], place[1]] = _gone(INCIDENT_OWNER + place[0], place[1])
+        names = {name for name, _ in place[1]}
+        for join in self._joins.by_type.get(place[0], ()):
+            state = self._tables.get(join.rule.id, {}).get(place[1])
+            if state is not None and join.by == names:
+                state.forget()
+                self._dirty.add((join.rule.id, place[1]))
+        return True
+
+    def swap(self, joins: Joins) -> None:
+        """Take new rules; matches of rules whose meaning is unchanged stay, the others go. Incidents stay."""
+        for rule, table in list(self._tables.items()):
+            new = joins.rules.get(rule)
+            if new is None or new.digest != self._joins.rules[rule].digest:
+                self._gone.update({(rule, key): _gone(rule, key) for key in table})
+                self._dirty.difference_update([(rule, key) for key in table])
+                del self._tables[rule]
+        self._joins = joins
+        self._rebuild_heap()
+
+    def drain(self) -> list[StateChange]:
+        """What changed since the last call, each (owner, key) once."""
+        changes: dict[tuple[str, Key], StateChange] = dict(self._gone)
+        for rule, key in self._dirty:
+            digest, blob = self._joins.rules[rule].digest, self._tables[rule][key].dump()
+            changes[rule, key] = StateChange(
+                space=Space.MATCHES, owner=rule, key=key, digest=digest, state=blob, version=match.FORMAT
+            )
+        for kind, key in self._dirty_open:
+            owner, blob = INCIDENT_OWNER + kind, msgspec.json.encode(self._open[kind, key])
+            changes[owner, key] = StateChange(
+                space=Space.MATCHES, owner=owner, key=key, digest="", state=blob, version=match.FORMAT
+            )
+        self._dirty.clear()
+        self._dirty_open.clear()
+        self._gone.clear()
+        return [changes[each] for each in sorted(changes)]
+
+    def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
+        """Take over what was drained. Yields a sentence for each row that fits no rule and is thrown away."""
+        loaded: list[tuple[RuleId, Key, MatchState]] = []
+        for row in rows:
+            fault = self._load(row, loaded)
+            if fault:
+                yield f"{fault}: what {row.owner} remembered for {dict(row.key)} is thrown away"
+                self._gone[row.owner, row.key] = _gone(row.owner, row.key)
+        for rule, key, state in sorted(loaded, key=lambda each: each[2].used):
+            self._tables.setdefault(rule, {})[key] = state
+            self._used = max(self._used, state.used)
+        self._rebuild_heap()
+
+    def _load(self, row: StateChange, loaded: list[tuple[RuleId, Key, MatchState]]) -> str:
+        """Take one row over; why not, if not."""
+        if row.state is None or row.version != match.FORMAT:
+            return "an unknown version"
+        try:
+            if row.owner.startswith(INCIDENT_OWNER):
+                self.open(msgspec.json.decode(row.state, type=Open))
+                self._dirty_open.clear()
+                return ""
+            rule = self._joins.rules.get(RuleId(row.owner))
+            if rule is None or rule.digest != row.digest:
+                return "of other rules"
+            state = MatchState()
+            state.load(row.state)
+        except msgspec.DecodeError as error:
+            return f"unreadable ({error})"
+        loaded.append((rule.id, row.key, state))
+        return ""
+
+    def _rebuild_heap(self) -> None:
+        self._heap = []
+        for rule, table in self._tables.items():
+            for key, state in table.items():
+                state.queued_us = None if state.pending is None else state.pending.due_us
+                if state.queued_us is not None:
+                    self._heap.append((state.queued_us, rule, key))
+        heapq.heapify(self._heap)
+
+
+def _gone(owner: str, key: Key) -> StateChange:
+    return StateChange(space=Space.MATCHES, owner=owner, key=key, digest="", state=None)

@@ -1,0 +1,193 @@
+"""One event, or one due timer, to signals and faults. `engine.core` calls this.
+
+The rules of judging (what an observation is, `for`, `cooldown`) are those of docs/rules.md, Exact meaning, 7 to 11.
+"""
+
+from typing import Any
+
+from engine.cel.contract import CelFault, Scope
+from engine.cel.template import to_json
+from engine.cel.values import kind_of
+from engine.detect.index import RulesIndex, Watch
+from engine.detect.state import DetectState, KeyState
+from engine.detectors.contract import Observation
+from engine.model import Event, Fault, Finding, Json, Key, Signal, Struct
+from engine.rulefile.rules import SignalRule
+
+KEY_CHARS_MAX = 256
+"""A longer value of a key is a fault: keys are kept, shown and sent."""
+
+
+class Detected(Struct, frozen=True):
+    """What one event gave."""
+
+    signals: tuple[Signal, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+_NOTHING = Detected()
+
+
+class _Fault(Exception):  # noqa: N818  # a fault is data, caught in this module
+    """An expression that has no usable value: which, and why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+        self.reason = reason
+
+
+def detect(index: RulesIndex, state: DetectState, event: Event, at_us: int) -> Detected:
+    """The signals and faults of an event; `at_us` is its time, clamped."""
+    watches = index.candidates(event.type)
+    if not watches:
+        return _NOTHING
+    scope = Scope(event=event)
+    signals: list[Signal] = []
+    faults: list[Fault] = []
+    for watch in watches:
+        try:
+            signal = _judge(watch, state, scope, event, at_us)
+        except _Fault as fault:
+            faults.append(
+                Fault(owner=watch.rule.id, field=fault.field, reason=fault.reason, at_us=at_us, event_id=event.id)
+            )
+            continue
+        if signal is not None:
+            signals.append(signal)
+    return Detected(tuple(signals), tuple(faults)) if signals or faults else _NOTHING
+
+
+def fire_timer(state: DetectState) -> Signal | None:
+    """Deal with the timer that is due next; the signal it gives, if any."""
+    popped = state.pop_due()
+    assert popped is not None, "called only when a timer is due"
+    due_us, rule, key, kept = popped
+    signal = None
+    if kept.hold_due_us() == due_us:
+        kept.told = True
+        event = kept.hold_event
+        finding = Finding(detail="held that long", event_ids=() if event is None else (event.id,))
+        signal = _give(rule, kept, key, due_us, finding, event)
+    elif kept.detector is not None:
+        found = kept.detector.tick(due_us)
+        later_us = kept.detector.due_us()
+        assert later_us is None or later_us > due_us, f"detector {kept.detector.method} does not come past its timer"
+        signal = None if found is None else _give(rule, kept, key, due_us, found, None)
+    state.schedule(rule.id, key, kept)
+    return signal
+
+
+def _judge(watch: Watch, state: DetectState, scope: Scope, event: Event, at_us: int) -> Signal | None:
+    rule = watch.rule
+    if watch.where is not None:
+        try:
+            matches = watch.where.evaluate(scope)
+        except CelFault as fault:
+            _end_hold(watch, state, scope, at_us)
+            raise _Fault("where", str(fault)) from None
+        if not matches:
+            if rule.for_us:
+                _end_hold(watch, state, scope, at_us)
+            return None
+    key = _key(watch, scope) if watch.by else ()
+    value = None if watch.value is None else _number(watch, scope)
+    if watch.stateless:
+        finding = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
+        return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=(event.source,))
+    of = None if watch.of is None else _of(watch, scope)
+    kept = state.touch(rule, key)
+    if kept.detector is None:
+        found: Finding | None = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
+    else:
+        found = kept.detector.update(
+            Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
+        )
+    held = _hold(kept, found, event, at_us) if rule.for_us else found
+    state.schedule(rule.id, key, kept)
+    return None if held is None else _give(rule, kept, key, at_us, held, event)
+
+
+def _hold(kept: KeyState, found: Finding | None, event: Event, at_us: int) -> Finding | None:
+    """`for`: the finding, if the key has held long enough with it."""
+    if kept.newest_us is None or at_us >= kept.newest_us:
+        kept.newest_us = at_us
+        if found is None:
+            kept.release()
+            return None
+        if kept.since_us is None:
+            kept.since_us = at_us
+        kept.hold_event = None if kept.told else event  # told already: nothing will ask for it
+    if found is None or kept.since_us is None or at_us - kept.since_us < kept.for_us:
+        return None
+    kept.told, kept.hold_event = True, None
+    return found
+
+
+def _end_hold(watch: Watch, state: DetectState, scope: Scope, at_us: int) -> None:
+    """An event that the signal hears and does not match ends the hold of its key."""
+    rule = watch.rule
+    if not rule.for_us:
+        return
+    try:
+        key = _key(watch, scope)
+    except _Fault:
+        return
+    kept = state.peek(rule.id, key)
+    if kept is None or (kept.newest_us is not None and at_us < kept.newest_us):
+        return
+    state.touch(rule, key)
+    kept.newest_us = at_us
+    kept.release()
+
+
+def _give(
+    rule: SignalRule, kept: KeyState, key: Key, at_us: int, finding: Finding, event: Event | None
+) -> Signal | None:
+    """The signal, unless `cooldown` mutes it."""
+    if rule.cooldown_us:
+        if kept.given_us is not None and at_us < kept.given_us + rule.cooldown_us:
+            return None
+        kept.given_us = at_us
+    sources = () if event is None else (event.source,)
+    return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=sources)
+
+
+def _key(watch: Watch, scope: Scope) -> Key:
+    parts: list[tuple[str, str]] = []
+    for name, expression in watch.by:
+        value = _evaluate(expression, scope, f"by.{name}")
+        if not isinstance(value, str):
+            raise _Fault(f"by.{name}", f"the value is {kind_of(value)}, a string is needed")
+        if len(value) > KEY_CHARS_MAX:
+            raise _Fault(f"by.{name}", f"the value has {len(value)} characters, at most {KEY_CHARS_MAX} make a key")
+        parts.append((name, value))
+    return tuple(parts)
+
+
+def _number(watch: Watch, scope: Scope) -> float:
+    value = _evaluate(watch.value, scope, "value")
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        raise _Fault("value", "the value is not a number that can be reckoned with") from None
+
+
+def _of(watch: Watch, scope: Scope) -> Json:
+    value = _evaluate(watch.of, scope, "detect.of")
+    detect = watch.rule.detect
+    if detect is not None and detect.detector.of_bool and not isinstance(value, bool):
+        raise _Fault("detect.of", f"the value is {kind_of(value)}, true or false is needed")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    try:
+        return to_json(value)
+    except CelFault as fault:
+        raise _Fault("detect.of", str(fault)) from None
+
+
+def _evaluate(expression: Any, scope: Scope, field: str) -> Any:
+    try:
+        return expression.evaluate(scope)
+    except CelFault as fault:
+        raise _Fault(field, str(fault)) from None
