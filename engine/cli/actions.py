@@ -8,9 +8,9 @@ import msgspec
 
 from actions.table import load_catalogue
 from engine.action import Action
+from engine.cli.jsonschema import DURATION, properties
 from engine.cli.output import emit, fields, json_text, note, say, table
 from engine.cli.setup import UsageFailure, json_option
-from engine.clock import Duration, format_duration
 from engine.diagnostics import suggest
 from engine.model import Json, Struct
 
@@ -118,62 +118,42 @@ def _show(each: ActionView) -> None:
 
 
 def _fields(struct: type[msgspec.Struct]) -> tuple[Field, ...]:
-    schema = msgspec.json.schema(struct, schema_hook=_schema_of_ours)
-    defined = schema.get("$defs", {})
-    shape = _resolve(schema, defined)
-    required = set(shape.get("required", ()))
-    defaults = {each.name: each.default for each in msgspec.structs.fields(struct)}
+    specs, required = properties(struct)
     return tuple(
         Field(
             name=name,
-            type=_type_words(spec, defined),
+            type=_type_words(spec),
             required=name in required,
-            default=None if name in required else _plain(spec.get("default"), defaults.get(name)),
+            default=spec.get("default"),
             description=_description(spec),
         )
-        for name, spec in shape.get("properties", {}).items()
+        for name, spec in specs.items()
     )
-
-
-def _schema_of_ours(wanted: type) -> dict[str, object]:
-    if wanted is Duration:
-        return {"type": "duration"}
-    raise NotImplementedError(f"no schema for {wanted}")
-
-
-def _plain(default: Json, field_default: object) -> Json:
-    if isinstance(field_default, Duration):
-        return format_duration(field_default)
-    return default
 
 
 def _description(spec: dict[str, Any]) -> str:
     """A field's description, or that of one of its alternatives."""
     for each in (spec, *spec.get("anyOf", ())):
-        if "description" in each:
+        if "description" in each and each.get("pattern") != DURATION["pattern"]:
             return str(each["description"])
     return ""
 
 
-def _resolve(spec: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
-    reference = spec.get("$ref", "")
-    return defined.get(reference.rsplit("/", 1)[-1], spec) if reference else spec
-
-
-def _type_words(spec: dict[str, Any], defined: dict[str, Any]) -> str:
-    """A JSON Schema in words: `integer 1..65535`, `list of string`, `"HUP" | "USR1"`."""
-    spec = _resolve(spec, defined)
+def _type_words(spec: dict[str, Any]) -> str:
+    """A JSON Schema in words: `integer 1..65535`, `list of string`, `"HUP" | "USR1"`, `duration`."""
     if "anyOf" in spec:
-        words = [_type_words(each, defined) for each in spec["anyOf"] if each.get("type") != "null"]
+        words = [_type_words(each) for each in spec["anyOf"] if each.get("type") != "null"]
         return " or ".join(dict.fromkeys(words))
     if "enum" in spec:
         return " | ".join(json_text(each) for each in spec["enum"])
+    if spec.get("pattern") == DURATION["pattern"]:
+        return "duration"
     kind = str(spec.get("type", "any value"))
     if kind == "array":
-        return f"list of {_type_words(spec['items'], defined)}" if isinstance(spec.get("items"), dict) else "list"
+        return f"list of {_type_words(spec['items'])}" if isinstance(spec.get("items"), dict) else "list"
     if kind == "object":
         value = spec.get("additionalProperties")
-        return f"table of {_type_words(value, defined)}" if isinstance(value, dict) and value else "table"
+        return f"table of {_type_words(value)}" if isinstance(value, dict) and value else "table"
     low, high = spec.get("minimum"), spec.get("maximum")
     if low is not None or high is not None:
         return f"{kind} {'' if low is None else low}..{'' if high is None else high}"

@@ -8,13 +8,14 @@ import click
 
 from actions.table import load_catalogue
 from engine.cel.contract import Expression
+from engine.cel.template import Template
 from engine.cli.output import emit, note, plural, say, table
 from engine.cli.setup import UsageFailure, config_option, json_option, read_rules, shown
 from engine.config import Config
 from engine.configfile import load_config
 from engine.diagnostics import Diagnostic, Level, render, sort, to_json
 from engine.model import Json, Struct
-from engine.rulefile.rules import RuleSet, Step, Template
+from engine.rulefile.rules import RuleSet, Step
 from engine.shipped import find_config, find_places
 
 
@@ -131,8 +132,8 @@ def conditions(rules: RuleSet) -> Iterator[Condition]:
                 yield _condition(owner, field, expression)
     for playbook in rules.playbooks.values():
         for phase in ("contain", "investigate", "recover"):
-            for place, step in enumerate(getattr(playbook, phase), start=1):
-                yield from _of_step(f"playbook.{playbook.id}", f"{phase}.{place}", step)
+            for place, step in enumerate(getattr(playbook, phase)):
+                yield from _of_step(f"playbook.{playbook.id}", f"{phase}[{place}]", step)
 
 
 def _of_step(owner: str, field: str, step: Step) -> Iterator[Condition]:

@@ -4,6 +4,7 @@ Functions on a connection that only reads. `engine.operate.control` serves them 
 calls the same ones on the database file where no daemon runs.
 """
 
+import re
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -137,7 +138,8 @@ def find_step(connection: Connection, incident: str, step: str) -> IntentId | No
     if found is None:
         return NotFound(reason=f"there is no incident `{incident}`; `halon incidents` lists the open ones")
     records = intent_rows.of_incident(connection, found.id)
-    named = [each for each in records if step in {each.intent.id, _place(each), each.intent.action}]
+    wanted = re.sub(r"\[(\d+)\]", r".\1", step)
+    named = [each for each in records if wanted in {each.intent.id, _place(each), each.intent.action}]
     if not named:
         places = ", ".join(f"`{_place(each)}` ({each.intent.action})" for each in records)
         return NotFound(reason=f"incident `{incident}` has no step `{step}`; it has {places or 'no steps'}")

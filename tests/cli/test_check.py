@@ -66,21 +66,21 @@ def test_without_paths_the_config_and_its_rules_are_checked(folder):
 def test_every_mistake_of_every_file_is_reported_at_once(folder):
     """Exit code 1; each finding with code, place, caret and help; the same in JSON."""
     (folder / "rules" / "bad.toml").write_text(
-        GOOD.replace("slow", "slower").replace("evidence.capture", "evidence.captur")
+        GOOD.replace("slow", "slower").replace("look", "see").replace("e.capture", "e.captur")
     )
     (folder / "rules" / "worse.toml").write_text("[signal.x]\non = 'a'\nwher = 'true'\n")
     result = halon("rules")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert "error[H012]: unknown action `evidence.captur`" in lines
-    assert any(line.strip().startswith("--> rules/bad.toml:17:") for line in lines)
+    assert any(line.strip().startswith("--> rules/bad.toml:16:") for line in lines)
     assert "did you mean `evidence.capture`?" in result.stdout
     assert "rules/worse.toml:3:1" in result.stdout
     assert lines[-1] == "2 errors"
     report = json.loads(halon("rules", "--json").stdout)
     assert (report["ok"], report["errors"]) == (False, 2)
     assert {(each["path"], each["line"]) for each in report["diagnostics"]} == {
-        ("rules/bad.toml", 17),
+        ("rules/bad.toml", 16),
         ("rules/worse.toml", 3),
     }
 
@@ -93,7 +93,7 @@ def test_verbose_says_what_evaluates_each_condition(folder):
     assert [(each["owner"], each["field"], each["source"]) for each in found] == [
         ("signal.slow", "where", "event.data.latency_ms > 2000"),
         ("signal.slow", "by.model", "event.subject"),
-        ("playbook.look", "investigate.1.paths", "event.data.log"),
+        ("playbook.look", "investigate[0].paths", "event.data.log"),
     ]
     assert {each["runs_on"] for each in found} <= {"python", "c++"}
     text = halon("rules", "-v").stdout

@@ -76,6 +76,7 @@ def test_each_step_says_what_became_of_it_and_why(db):
     ("step", "found"),
     [
         ("contain.0", FREEZE.id),
+        ("contain[1]", ROTATE.id),
         ("file.rotate-token", ROTATE.id),
         (RESTORE.id, RESTORE.id),
         ("contain.9", "it has `contain.0` (process.freeze), `contain.1` (file.rotate-token)"),
