@@ -91,8 +91,10 @@ class Executor:
             self._tasks[incident] = task
             task.add_done_callback(functools.partial(self._done, incident, priority))
 
-    def _done(self, incident: IncidentId, priority: Priority, _: "asyncio.Task[None]") -> None:
+    def _done(self, incident: IncidentId, priority: Priority, task: "asyncio.Task[None]") -> None:
         del self._tasks[incident]
+        if task.cancelled() or task.exception() is not None:
+            self.stop_taking()  # the group is coming down, and takes no task any more
         if incident in self._again and not self._stopping:
             self._again.discard(incident)
             self.wake(incident, priority)

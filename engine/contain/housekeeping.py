@@ -4,7 +4,7 @@ The service calls `tick` once a second. What is due is read from the store each 
 was down comes up at the first tick, in the order of its time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from engine.clock import format_duration
 from engine.config import BudgetConfig
@@ -12,6 +12,7 @@ from engine.contain import guards, steering
 from engine.contain.chronicle import Chronicle
 from engine.contain.environment import Cause, Environment, Escalation
 from engine.contain.guards import Switch
+from engine.contain.leases import Leases
 from engine.contain.slots import priority_of
 from engine.model import IncidentId, IncidentState, Intent, LeaseId, LeaseState, Phase, Struct, lease_id
 from engine.store import audit, incidents, intents, leases, timers
@@ -43,10 +44,16 @@ class Housekeeping:
     """Finds what is due and does what concerns the store alone. `wake` hears of each intent that may go on."""
 
     def __init__(
-        self, environment: Environment, switch: Switch, chronicle: Chronicle, wake: Callable[[Intent], None]
+        self,
+        environment: Environment,
+        switch: Switch,
+        lease_book: Leases,
+        chronicle: Chronicle,
+        wake: Callable[[Intent], None],
     ) -> None:
         self._environment = environment
         self._switch = switch
+        self._leases = lease_book
         self._chronicle = chronicle
         self._wake = wake
         self.live: LiveLeases = frozenset()
@@ -57,7 +64,11 @@ class Housekeeping:
         """Look once; returns the leases that are now to be ended."""
         now_us = self._environment.clock.now_us()
         paused = self._switch.refusal() is not None
-        due = await self._environment.store.read(lambda connection: self._look(connection, now_us, paused=paused))
+        ended = frozenset(self._leases.ended_kinds)
+        due = await self._environment.store.read(
+            lambda connection: self._look(connection, ended, now_us, paused=paused)
+        )
+        self._leases.ended_kinds -= ended
         self.live, self._first = due.live, False
         for record in due.overdue:
             await self._deny(record, now_us)
@@ -69,7 +80,7 @@ class Housekeeping:
         # Letting go is acting too: while acting is paused, what is in force stays in force.
         return [] if paused else [*due.expired, *_releases(due.timers)]
 
-    def _look(self, connection: Connection, now_us: int, *, paused: bool) -> _Due:
+    def _look(self, connection: Connection, ended: Set[str], now_us: int, *, paused: bool) -> _Due:
         live = frozenset(
             (lease.target.kind, lease.id) for lease in leases.find(connection, states=(LeaseState.IN_FORCE,))
         )
@@ -81,21 +92,20 @@ class Housekeeping:
             live=live,
             expired=tuple(lease.id for lease in leases.expired(connection, now_us)),
             overdue=tuple(intents.overdue(connection, now_us)),
-            over=() if paused else tuple(self._over(connection, held, live, now_us)),
+            over=() if paused else tuple(self._over(connection, held, live, ended, now_us)),
             timers=tuple(timers.due(connection, now_us)),
         )
 
     def _over(
-        self, connection: Connection, held: Sequence[IntentRecord], live: LiveLeases, now_us: int
+        self, connection: Connection, held: Sequence[IntentRecord], live: LiveLeases, ended: Set[str], now_us: int
     ) -> list[tuple[IntentRecord, str]]:
         """The holds whose reason is gone. One per kind of target and tick for budgets, lest all rush for one place."""
         over: list[tuple[IntentRecord, str]] = []
         budgets: set[str] = set()
         for record in held:
             if incidents.state_of(connection, record.intent.incident) is IncidentState.CLOSED:
-                self._wake(record.intent)  # to be skipped
-                continue
-            why = self._why_over(connection, record, live, now_us)
+                continue  # it was woken to be skipped
+            why = self._why_over(connection, record, live, ended, now_us)
             kind = record.plan.target.kind if record.plan is not None else ""
             if why is None or (record.hold is Hold.BUDGET and kind in budgets):
                 continue
@@ -104,7 +114,9 @@ class Housekeeping:
             over.append((record, why))
         return over
 
-    def _why_over(self, connection: Connection, record: IntentRecord, live: LiveLeases, now_us: int) -> str | None:
+    def _why_over(
+        self, connection: Connection, record: IntentRecord, live: LiveLeases, ended: Set[str], now_us: int
+    ) -> str | None:
         """Why an intent need not wait any more, or None."""
         plan = record.plan
         match record.hold:
@@ -119,7 +131,6 @@ class Housekeeping:
                 wanted = lease_id(record.intent.action, plan.target)
                 return "the other lease ended" if all(lease != wanted for _, lease in live) else None
             case Hold.SERVING if plan is not None:
-                ended = {kind for kind, _ in self.live - live}
                 return "a lease of its kind ended" if self._first or plan.target.kind in ended else None
             case Hold.BUDGET if plan is not None:
                 budget = self._environment.guards.budget.get(plan.target.kind, BudgetConfig())

@@ -95,6 +95,8 @@ class Leases:
         self._calls = calls
         self._locks = locks
         self._chronicle = chronicle
+        self.ended_kinds: set[str] = set()
+        """Kinds of targets of which a lease ended lately: steps that wait for a pool of such a kind look again."""
 
     def call(self, lease: Lease) -> Call | Refused:
         """The call of a lease's action with its recorded parameters."""
@@ -184,4 +186,7 @@ class Leases:
                 )
             return leases.change(connection, lease.id, at_us=now_us, kind=kind, who=who, state=state, detail=detail)
 
-        return await self._environment.store.write(commit)
+        changed = await self._environment.store.write(commit)
+        if state is LeaseState.RELEASED:
+            self.ended_kinds.add(lease.target.kind)
+        return changed

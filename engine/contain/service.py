@@ -83,7 +83,7 @@ class Contain:
         self._steps = Steps(self._environment, self._calls, locks, self._switch, chronicle)
         self._executor = Executor(self._environment, self._calls, self._steps, self._leases, chronicle)
         self._reconciler = Reconciler(self._environment, self._calls, locks, self._switch, self._leases, chronicle)
-        self._housekeeping = Housekeeping(self._environment, self._switch, chronicle, self._wake)
+        self._housekeeping = Housekeeping(self._environment, self._switch, self._leases, chronicle, self._wake)
         self._chronicle = chronicle
         self._group: asyncio.TaskGroup | None = None
         self._under_way: dict[LeaseId, asyncio.Task[None]] = {}

@@ -12,7 +12,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -63,6 +63,8 @@ class Store:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(QUEUED_MAX)
         self._closed = False
+        self.under_way = 0
+        """Reads and writes that were asked for and are not answered yet: for metrics, and to wait for quiet."""
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(max_workers=READERS_MAX, thread_name_prefix="halon-read")
@@ -105,20 +107,22 @@ class Store:
         not touched. Where the transaction fails, StoreBusyOrFull or StoreCorrupt. It must touch the connection only:
         it runs in another thread. A caller that is cancelled does not stop it.
         """
-        async with self._room:
-            if self._closed:
-                raise StoreClosed(f"{self.path} is closed")
-            job = _Job(function)
-            self._jobs.put(job)
-            # Shielded, so that a cancelled caller leaves a future behind that the writer can still settle.
-            result: T = await asyncio.shield(asyncio.wrap_future(job.future))
+        with self._counted():
+            async with self._room:
+                if self._closed:
+                    raise StoreClosed(f"{self.path} is closed")
+                job = _Job(function)
+                self._jobs.put(job)
+                # Shielded, so that a cancelled caller leaves a future behind that the writer can still settle.
+                result: T = await asyncio.shield(asyncio.wrap_future(job.future))
         return result
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run `function` on one snapshot of the committed data, on a connection that cannot write."""
         if self._closed:
             raise StoreClosed(f"{self.path} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+        with self._counted():
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
     async def close(self) -> None:
         """Finish what is queued, fold the log into the database, let the lock go. May be called twice."""
@@ -127,6 +131,14 @@ class Store:
         self._closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._take_down)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     def _take_down(self) -> None:
         self._writer.join()
