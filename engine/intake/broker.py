@@ -116,7 +116,8 @@ class EmbeddedBroker:
             if process is not None and process.returncode is None:
                 process.terminate()
                 try:
-                    await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
+                    async with asyncio.timeout(STOP_WITHIN_S):
+                        await process.wait()
                 except TimeoutError:
                     process.kill()
                     await process.wait()

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
@@ -24,6 +24,9 @@ ANSWER_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 _PACKETS_PER_WAKE_MAX = 64
 _REFUSED = 0x80
+_UNSPECIFIED = 0x80
+
+T = TypeVar("T")
 
 # What paho logs is the program's own business; the door logs what an operator can act on
 _SILENT = logging.getLogger("engine.intake.paho")
@@ -99,12 +102,14 @@ class ManualClient(aiomqtt.Client):
         connecting = self._loop.run_in_executor(None, self._client_connect)
         try:
             await asyncio.shield(connecting)
-            await self._wait_for(self._connected, timeout=None)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await asyncio.wait({self._connected})
+            self._connected.result()
+        except TimeoutError:
+            await self._abandon(connecting)
+            raise aiomqtt.MqttError("the broker does not answer to the connection") from None
         except BaseException:
-            # The thread can't be stopped: wait for it, or it would leave a connection that takes the session over
-            self._abandoned = True
-            await asyncio.wait({connecting})
-            self._drop()
+            await self._abandon(connecting)
             raise
 
     async def subscribe_all(self, filters: Sequence[str]) -> list[tuple[str, int]]:
@@ -167,6 +172,9 @@ class ManualClient(aiomqtt.Client):
         error = self._disconnected.exception()
         if error is None:
             return True
+        if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) == _UNSPECIFIED:
+            # What paho says where the broker did not: "Unspecified error"
+            raise aiomqtt.MqttError("the connection was lost") from error
         raise error if isinstance(error, aiomqtt.MqttError) else aiomqtt.MqttError(str(error)) from error
 
     async def publish_retained(self, topic: str, payload: bytes) -> None:
@@ -177,11 +185,17 @@ class ManualClient(aiomqtt.Client):
     async def close(self) -> None:
         """Say goodbye where the connection stands (no last will goes out), and let go of the socket in any case."""
         try:
-            if self._connected.done() and not self._connected.cancelled() and not self._disconnected.done():
-                self._client.disconnect()
+            stands = self._connected.done() and not self._connected.cancelled() and not self._disconnected.done()
+            if stands and self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 await asyncio.wait({self._disconnected}, timeout=CLOSE_TIMEOUT_S)
         finally:
             self._drop()
+
+    async def _abandon(self, connecting: "asyncio.Future[None]") -> None:
+        # The thread can't be stopped: wait for it, or it would leave a connection that takes the session over
+        self._abandoned = True
+        await asyncio.wait({connecting})
+        self._drop()
 
     def _drop(self) -> None:
         self._client._sock_close()  # noqa: SLF001  # disconnect() alone leaves a half-open socket
@@ -192,6 +206,14 @@ class ManualClient(aiomqtt.Client):
                 future.exception()  # seen: asyncio would log it as never retrieved
 
     # --- Below: what aiomqtt calls on itself, and paho on it --------------------------------------------------------
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # aiomqtt's signature
+        # Python 3.11's asyncio.wait_for, which aiomqtt uses, can swallow a cancellation
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("the broker does not answer in time") from None
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
         self._unacknowledged += message.qos > 0

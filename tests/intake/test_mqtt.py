@@ -1,15 +1,16 @@
 """The contract of an MQTT door, over (MQTT 3.1.1, MQTT 5) and (real mosquitto, embedded rumqttd)."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from engine.config import BrokerConfig, IntakeConfig
+from engine.config import BrokerConfig, IntakeConfig, TopicConfig
 from engine.intake.broker import EmbeddedBroker
 from tests.support.doors import open_door, start_door
-from tests.support.mosquitto import Mosquitto, publish
+from tests.support.mosquitto import Mosquitto, need_library, publish
 from tests.support.realparts import free_port, need
 from tests.support.wait import until_async
 
@@ -146,8 +147,9 @@ def test_reading_stops_at_the_limit_of_what_is_in_flight(kind, version, limit, t
     bounds = {"messages": {"in_flight_max": 40}, "bytes": {"in_flight_bytes_max": 39_001}}[limit]
 
     async def scenario():
+        intake = IntakeConfig(**bounds)
         async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version, intake=IntakeConfig(**bounds)) as running:
+            async with open_door(port, protocol=version, intake=intake) as running:
                 payloads = [b"%04d" % number + b"x" * 996 for number in range(400)]
                 await send(port, version, *payloads)
                 # mosquitto 2.0.11 holds back at 20 messages on 3.1.1; the limit is then reached at the next delivery
@@ -168,7 +170,7 @@ def test_a_full_door_leaves_the_socket_unread_and_stays_connected(version, tmp_p
     need("mosquitto")
 
     async def scenario():
-        with Mosquitto(tmp_path, settings=["max_inflight_messages 0"]) as broker:
+        with Mosquitto(tmp_path, settings=["max_inflight_messages 0", "log_type all"]) as broker:
             intake = IntakeConfig(in_flight_max=10)
             async with open_door(broker.port, protocol=version, intake=intake, keepalive=1_000_000) as running:
                 await send(broker.port, version, *numbered(0, 500))
@@ -176,8 +178,8 @@ def test_a_full_door_leaves_the_socket_unread_and_stays_connected(version, tmp_p
                 # More than two keepalives without a read: PINGREQs go out, and their answers stand behind messages
                 pings = (tmp_path / "mosquitto.log").read_text().count("PINGREQ")
                 await until_async(
-                    lambda: (tmp_path / "mosquitto.log").read_text().count("Received PINGREQ") >= pings + 4,
-                    what="four pings have come",
+                    lambda: (tmp_path / "mosquitto.log").read_text().count("Received PINGREQ") >= pings + 3,
+                    what="three pings have come",
                 )
                 status = running.door.status()
                 assert (status.connected, status.in_flight, len(running.inbox)) == (True, 10, 10)
@@ -208,8 +210,9 @@ def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, version, tmp_pa
     """A payload past the limit is not kept whole: its head goes to the dead letters."""
 
     async def scenario():
+        intake = IntakeConfig(payload_bytes_max=10_000)
         async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version, intake=IntakeConfig(payload_bytes_max=10_000)) as running:
+            async with open_door(port, protocol=version, intake=intake) as running:
                 await send(port, version, b"a" * 10_000, b"b" * 10_001)
                 small, large = await running.take(2)
                 assert (len(small.payload), small.size_bytes) == (10_000, 10_000)
@@ -235,6 +238,9 @@ def test_a_restarted_broker_is_found_again_with_its_session(version, how, tmp_pa
                 await running.heard()
                 await send(broker.port, version, b"sync")
                 await running.take(1)
+                # mosquitto saves what changed when its loop comes around: two answers later it has
+                await running.heard()
+                await running.heard()
                 await asyncio.to_thread(broker.stop if how == "stop" else broker.kill)
                 await until_async(lambda: not running.door.status().connected, what="the loss is seen")
                 await asyncio.to_thread(broker.start)
@@ -269,24 +275,37 @@ def test_a_broker_that_is_down_stops_no_other(tmp_path):
 
 
 def test_a_refused_topic_is_a_problem_that_shows_and_the_others_flow(version, tmp_path):
-    """Real mosquitto with an access list: the SUBACK's refusal is named, the granted topic delivers."""
+    """Real mosquitto with access rules: the refusal of the SUBACK is named, the granted topic delivers."""
     need("mosquitto")
-    (tmp_path / "acl").write_text("topic readwrite t/#\n")
-    (tmp_path / "acl").chmod(0o600)
+    rules = tmp_path / "rules.json"
+    allowed = {"acltype": "subscribePattern", "topic": "t/#", "priority": 0, "allow": True}
+    access = {"publishClientSend": True, "publishClientReceive": True, "subscribe": False, "unsubscribe": True}
+    rules.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": access,
+                "roles": [{"rolename": "reader", "acls": [allowed]}],
+                "groups": [{"groupname": "all", "roles": [{"rolename": "reader"}], "clients": []}],
+                "anonymousGroup": "all",
+                "clients": [],
+            }
+        )
+    )
 
     async def scenario():
-        # 2.0.11 grants subscriptions by pattern; a subscription to the broker's own tree is refused by plugins only
-        with Mosquitto(tmp_path, settings=[f"acl_file {tmp_path / 'acl'}"]) as broker:
-            async with open_door(broker.port, protocol=version) as running:
-                client = running.door._client
-                answered = await client.subscribe_all(["t/#"])
-                assert answered == [("t/#", 1)]
+        plugin = [f"plugin {need_library('mosquitto_dynamic_security.so')}", f"plugin_opt_config_file {rules}"]
+        topics = (TopicConfig(filter="secret/#"), TopicConfig(filter="t/#"))
+        with Mosquitto(tmp_path, settings=plugin) as broker:
+            async with open_door(broker.port, protocol=version, topics=topics) as running:
+                assert running.door.status().problem == "the broker refuses the topic `secret/#`"
+                await send(broker.port, version, b"x")
+                await running.take(1)
 
     asyncio.run(scenario())
 
 
 def test_a_door_that_is_cancelled_while_connecting_leaves_no_connection(tmp_path):
-    """A stop in the middle of a connection leaves no client behind that would take the session over (real mosquitto)."""
+    """A stop in the middle of connecting leaves no client that would take the session over (real mosquitto)."""
     need("mosquitto")
 
     async def scenario():

@@ -7,7 +7,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.realparts import free_port, listening, need
+from tests.support.realparts import free_port, listening, missing, need
 from tests.support.wait import until
 
 
@@ -82,6 +82,12 @@ class Mosquitto:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def need_library(name: str) -> str:
+    """The path of a plug-in that comes with mosquitto."""
+    found = next(Path("/usr/lib").glob(f"**/{name}"), None)
+    return str(found) if found else missing(f"`{name}` is not installed: apt-get install mosquitto")
 
 
 def publish(port: int, messages: Iterable[tuple[str, bytes]], *, version5: bool = False, qos: int = 1) -> None:
