@@ -12,7 +12,9 @@ from typing import Any
 
 from engine.cel.constants import ConstantSet, exact
 from engine.cel.contract import CelFault, Scope
-from engine.cel.interpret import Evaluator, Frame, Unsupported, build
+from engine.cel.folds import Evaluator, Frame
+from engine.cel.interpret import Unsupported, build
+from engine.cel.naming import shown
 from engine.cel.runtime import RuntimeExpression, Want, check_wanted, finite_number
 from engine.cel.semantics import FUNCTIONS, Retreat, regex
 from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, Name, Node, Select, walk
@@ -45,7 +47,7 @@ class CompiledExpression:
 
     def _evaluate_exactly(self, scope: Scope) -> Any:
         try:
-            return plain(check_wanted(self._exact(Frame(scope)), self._want))
+            return plain(check_wanted(self._exact(Frame(scope)), self._want, shown(self.tree)))
         except Retreat:
             return self._runtime.evaluate(scope)
 

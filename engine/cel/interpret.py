@@ -4,36 +4,23 @@ The slower of the two compiled forms. `engine.cel.compile` runs it where its fas
 the pieces that the fast code leaves out. Equal to the C++ runtime, which takes over where `Retreat` is raised.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.cel.contract import CelFault, Scope
+from engine.cel.contract import CelFault
 from engine.cel.declare import LIST_PREFIX
+from engine.cel.folds import Evaluator, Frame, exactly_one, mapped, quantifier
+from engine.cel.naming import mismatch, not_bool, path_text, shown
 from engine.cel.semantics import FUNCTIONS, NoOverload, Retreat, matches, regex
-from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, MapOf, Name, Node, Select, path_of
+from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, MapOf, Name, Node, Select
 from engine.cel.values import kind_of
 from engine.model import Event, Incident, Json, Signal, Target
-
-ITERATIONS_MAX = 4_000
-"""Past this many rounds of macros the C++ runtime takes over, which faults at 10,000."""
 
 
 class Unsupported(Exception):  # noqa: N818  # not an error: such an expression stays with the C++ runtime
     """This piece of syntax is not compiled."""
 
 
-class Frame:
-    """One evaluation: the scope, the variables that macros bind, and how many rounds they have made."""
-
-    __slots__ = ("rounds", "scope", "variables")
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.variables: dict[str, Any] = {}
-        self.rounds = 0
-
-
-Evaluator = Callable[[Frame], Any]
 Lists = Mapping[str, tuple[Json, ...]]
 
 
@@ -98,7 +85,7 @@ class _Builder:
             read = _ATTRIBUTES[kind].get(node.field)
             if read is None:
                 raise Unsupported
-            return _attribute(get, read, node.field, _path(node.operand), test=node.test)
+            return _attribute(get, read, node.field, path_text(node.operand), test=node.test)
         return _field(self.build(node.operand), node)
 
     def _holder(self, node: Node) -> tuple[str, Evaluator] | None:
@@ -127,11 +114,11 @@ class _Builder:
         self._bound = outer
         match node.kind:
             case FoldKind.ALL | FoldKind.EXISTS if test is not None:
-                return _quantifier(node, slot, over, test, stop=node.kind is FoldKind.EXISTS)
+                return quantifier(node, slot, over, test, stop=node.kind is FoldKind.EXISTS)
             case FoldKind.EXISTS_ONE if test is not None:
-                return _exactly_one(node, slot, over, test)
+                return exactly_one(node, slot, over, test)
             case FoldKind.MAP if item is not None:
-                return _mapped(node, slot, over, test, item)
+                return mapped(node, slot, over, test, item)
             case _:
                 raise Unsupported
 
@@ -221,12 +208,13 @@ def _attribute(get: Evaluator, read: Callable[[Any], Any], field: str, path: str
 
 
 def _field(operand: Evaluator, node: Select) -> Evaluator:
-    path, field, test = _path(node.operand), node.field, node.test
+    path, field, test = path_text(node.operand), node.field, node.test
+    named = shown(node.operand)
 
     def evaluate(frame: Frame) -> Any:
         held = operand(frame)
         if type(held) is not dict:
-            raise CelFault(f"`{path}` is {kind_of(held)}, a map is needed for `{field}`")
+            raise CelFault(f"{named} is {kind_of(held)}, a map is needed for `{field}`")
         if test:
             return field in held
         try:
@@ -239,7 +227,7 @@ def _field(operand: Evaluator, node: Select) -> Evaluator:
 
 def _strict(apply: Callable[..., Any], arguments: tuple[Evaluator, ...], node: Call) -> Evaluator:
     def explain(fault: NoOverload, values: tuple[Any, ...]) -> CelFault:
-        return CelFault(_mismatch(node, values) or str(fault))
+        return CelFault(mismatch(node, values) or str(fault))
 
     if len(arguments) == 1:
         (only,) = arguments
@@ -266,60 +254,20 @@ def _strict(apply: Callable[..., Any], arguments: tuple[Evaluator, ...], node: C
     return binary
 
 
-_NEEDED = {
-    "startsWith": "a string",
-    "endsWith": "a string",
-    "contains": "a string",
-    "matches": "a string",
-    "@in": "a list or a map",
-    "size": "a string, a list or a map",
-    "-_": "a number",
-}
-
-
-def _mismatch(node: Call, values: tuple[Any, ...]) -> str:
-    """Which argument is of the wrong kind, if its name and the kind that is needed can be told."""
-    if node.function == "_[_]":
-        return ""
-    for argument, value, other_node, other in zip(
-        node.args, values, reversed(node.args), reversed(values), strict=True
-    ):
-        path = _path(argument)
-        if isinstance(argument, Literal) or path == _ANONYMOUS:
-            continue
-        needed = _NEEDED.get(node.function)
-        if needed is None and len(values) == 2 and isinstance(other_node, Literal):
-            sign = node.function.strip("_")
-            needed = "a number" if sign in {"<", "<=", ">", ">="} and _numeric(other) else kind_of(other)
-        elif node.function == "@in" and argument is node.args[0]:
-            continue
-        if needed is not None and kind_of(value) not in needed:
-            return f"`{path}` is {kind_of(value)}, {needed} is needed"
-    return ""
-
-
-def _numeric(value: object) -> bool:
-    return type(value) is int or type(value) is float
-
-
 def _matching(text: Evaluator, node: Node, pattern: str) -> Evaluator:
     try:
         search = regex(pattern)
     except CelFault:
         return lambda frame: matches(text(frame), pattern)
-    path = _path(node)
+    path = shown(node)
 
     def evaluate(frame: Frame) -> bool:
         value = text(frame)
         if type(value) is not str:
-            raise CelFault(f"`{path}` is {kind_of(value)}, a string is needed")
+            raise CelFault(f"{path} is {kind_of(value)}, a string is needed")
         return search(value) is not None
 
     return evaluate
-
-
-def _not_bool(node: Node, value: object) -> CelFault:
-    return CelFault(f"`{_path(node)}` is {kind_of(value)}, a bool is needed")
 
 
 def _junction(left: Evaluator, right: Evaluator, nodes: tuple[Node, Node], *, stop: bool) -> Evaluator:
@@ -336,7 +284,7 @@ def _junction(left: Evaluator, right: Evaluator, nodes: tuple[Node, Node], *, st
             if value is stop:
                 return bool(stop)
             if value is not (not stop):
-                fault = fault or _not_bool(node, value)
+                fault = fault or not_bool(node, value)
         if fault is not None:
             raise fault
         return not stop
@@ -348,7 +296,7 @@ def _negation(operand: Evaluator, node: Node) -> Evaluator:
     def evaluate(frame: Frame) -> bool:
         value = operand(frame)
         if value is not True and value is not False:
-            raise _not_bool(node, value)
+            raise not_bool(node, value)
         return value is False
 
     return evaluate
@@ -358,7 +306,7 @@ def _choice(test: Evaluator, then: Evaluator, other: Evaluator, node: Node) -> E
     def evaluate(frame: Frame) -> Any:
         chosen = test(frame)
         if chosen is not True and chosen is not False:
-            raise _not_bool(node, chosen)
+            raise not_bool(node, chosen)
         return then(frame) if chosen else other(frame)
 
     return evaluate
@@ -375,87 +323,3 @@ def _mapping(entries: tuple[tuple[Evaluator, Evaluator], ...]) -> Evaluator:
         return made
 
     return evaluate
-
-
-def _elements(node: Fold, over: Evaluator, frame: Frame) -> list[Any]:
-    """What a macro goes over: the elements of a list, the keys of a map in the order they came."""
-    held = over(frame)
-    if type(held) is list:
-        return held
-    if type(held) is dict:
-        return list(held)
-    raise CelFault(f"`{_path(node.range)}` is {kind_of(held)}, a list or a map is needed")
-
-
-def _each(node: Fold, slot: str, over: Evaluator, frame: Frame, evaluate: Evaluator) -> Iterator[Any]:
-    """`evaluate` for every element, bound to the macro's variable: yields its value or its CelFault."""
-    for element in _elements(node, over, frame):
-        frame.rounds += 1
-        if frame.rounds > ITERATIONS_MAX:
-            raise Retreat
-        frame.variables[slot] = element
-        try:
-            value = evaluate(frame)
-        except CelFault as fault:
-            value = fault
-        yield value
-
-
-def _quantifier(node: Fold, slot: str, over: Evaluator, test: Evaluator, *, stop: bool) -> Evaluator:
-    """`all` (stop: false) and `exists` (stop: true), which absorb errors like `&&` and `||`."""
-
-    def evaluate(frame: Frame) -> bool:
-        fault: CelFault | None = None
-        for value in _each(node, slot, over, frame, test):
-            if value is stop:
-                return bool(stop)
-            if isinstance(value, CelFault):
-                fault = fault or value
-            elif value is not (not stop):
-                fault = fault or _not_bool(node.test or node, value)
-        if fault is not None:
-            raise fault
-        return not stop
-
-    return evaluate
-
-
-def _exactly_one(node: Fold, slot: str, over: Evaluator, test: Evaluator) -> Evaluator:
-    def evaluate(frame: Frame) -> bool:
-        return sum(_truth(node, value) for value in _each(node, slot, over, frame, test)) == 1
-
-    return evaluate
-
-
-def _truth(node: Fold, value: Any) -> bool:
-    if isinstance(value, CelFault):
-        raise value
-    if value is not True and value is not False:
-        raise _not_bool(node.test or node, value)
-    return value is True
-
-
-def _mapped(node: Fold, slot: str, over: Evaluator, test: Evaluator | None, item: Evaluator) -> Evaluator:
-    def step(frame: Frame) -> tuple[Any, ...]:
-        if test is not None and not _truth(node, test(frame)):
-            return ()
-        return (item(frame),)
-
-    def evaluate(frame: Frame) -> list[Any]:
-        made: list[Any] = []
-        for values in _each(node, slot, over, frame, step):
-            if isinstance(values, CelFault):
-                raise values
-            made += values
-        return made
-
-    return evaluate
-
-
-_ANONYMOUS = "the value"
-
-
-def _path(node: Node) -> str:
-    """`event.data.loss`, for faults."""
-    path = path_of(node)
-    return ".".join(path) if path else _ANONYMOUS

@@ -73,20 +73,20 @@ class RuntimeExpression:
         return check_wanted(value, self._want)
 
 
-def check_wanted(value: Any, want: Want) -> Any:
-    """`value` as it is, if it is of the wanted kind and finite. Raises CelFault."""
+def check_wanted(value: Any, want: Want, name: str = "the value") -> Any:
+    """`value` as it is, if it is of the wanted kind and finite; `name` opens the fault. Raises CelFault."""
     match want:
         case Want.BOOL if value is not True and value is not False:
-            raise CelFault(f"the value is {kind_of(value)}, a bool is needed")
+            raise CelFault(f"{name} is {kind_of(value)}, a bool is needed")
         case Want.STRING if type(value) is not str:
-            raise CelFault(f"the value is {kind_of(value)}, a string is needed")
+            raise CelFault(f"{name} is {kind_of(value)}, a string is needed")
         case Want.NUMBER:
-            return finite_number(value)
+            return finite_number(value, name)
         case _:
             return value
 
 
-def finite_number(value: Any) -> int | float:
+def finite_number(value: Any, name: str = "the value") -> int | float:
     """A number of 64 bits. Raises CelFault for anything else, infinity and NaN among them.
 
     Detectors sum and compare: one NaN or infinity would spoil a window for good.
@@ -95,9 +95,9 @@ def finite_number(value: Any) -> int | float:
         return value
     value = plain(value)
     if type(value) is not int and type(value) is not float:
-        raise CelFault(f"the value is {kind_of(value)}, a number is needed")
+        raise CelFault(f"{name} is {kind_of(value)}, a number is needed")
     if not isfinite(value):
-        raise CelFault("the value is not a finite number")
+        raise CelFault(f"{name} is not a finite number")
     return value
 
 
