@@ -8,27 +8,29 @@ that faults and dead letters are counted again.
 import sqlite3
 from collections import Counter
 
-from engine.model import Fault, Incident, Intent, Phase, Struct
+from engine.model import Fault, Incident, Intent, IntentState, Phase, Struct
+from engine.statechange import StateChange
 from engine.store import deadletters, faults, incidents, intents, seen, state, timers
 from engine.store.deadletters import DeadLetter
-from engine.store.state import Space, StateChange
 from engine.store.timers import Timer
 
 
 class BatchChanges(Struct, frozen=True):
     """What one batch changed.
 
-    `at_us` is when the batch was taken up (arrival time, by which deduplication is counted); `seen` holds
-    `seen.digest` of each new event; `facts` are single values such as the core's clock.
+    `at_us` is when its first message arrived (by which deduplication is counted), `matched_us` when the core had judged
+    it; `seen` holds `seen.digest` of each new event; `facts` are single values such as the core's clock; `skipped` are
+    steps that their own `when` left out.
     """
 
     at_us: int
+    matched_us: int
     seen: tuple[bytes, ...] = ()
-    windows: tuple[StateChange, ...] = ()
-    matches: tuple[StateChange, ...] = ()
+    states: tuple[StateChange, ...] = ()
     facts: tuple[tuple[str, bytes], ...] = ()
     incidents: tuple[Incident, ...] = ()
     intents: tuple[Intent, ...] = ()
+    skipped: tuple[Intent, ...] = ()
     timers: tuple[Timer, ...] = ()
     faults: tuple[Fault, ...] = ()
     deadletters: tuple[DeadLetter, ...] = ()
@@ -48,15 +50,16 @@ def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: Ba
     """Write all of a batch, in the transaction that is open."""
     seen.put(connection, batch.seen, batch.at_us)
     seen.prune(connection, before_us=batch.at_us - limits.dedup_horizon_us)
-    state.put(connection, Space.WINDOWS, batch.windows)
-    state.put(connection, Space.MATCHES, batch.matches)
+    state.put(connection, batch.states)
     for name, body in batch.facts:
         state.put_fact(connection, name, body)
     for incident in batch.incidents:
         if incidents.put(connection, incident):
             _set_deadlines(connection, incident, limits)
     for intent in batch.intents:
-        intents.put(connection, intent, received_us=batch.at_us)
+        intents.put(connection, intent, received_us=batch.at_us, matched_us=batch.matched_us)
+    for intent in batch.skipped:
+        intents.put(connection, intent, received_us=batch.at_us, matched_us=batch.matched_us, state=IntentState.SKIPPED)
     for timer in batch.timers:
         timers.put(connection, timer)
     _put_faults(connection, batch.faults)

@@ -110,8 +110,18 @@ def digest(intent: Intent) -> str:
     return hashlib.sha256(canonical(intent).encode("utf-8")).hexdigest()
 
 
-def put(connection: sqlite3.Connection, intent: Intent, *, received_us: int) -> bool:
-    """Write a decided intent with an audit record; False where it is known already, which changes nothing."""
+def put(
+    connection: sqlite3.Connection,
+    intent: Intent,
+    *,
+    received_us: int,
+    matched_us: int,
+    state: IntentState = IntentState.INTENDED,
+) -> bool:
+    """Write a decided intent (`intended`, or `skipped` by its own `when`) with an audit record.
+
+    False where it is known already, which changes nothing.
+    """
     cursor = connection.execute(
         "INSERT INTO intents (id, incident, phase, step, action, state, reason, body, event_us, received_us, "
         "matched_us, updated_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
@@ -121,18 +131,18 @@ def put(connection: sqlite3.Connection, intent: Intent, *, received_us: int) -> 
             intent.phase.value,
             intent.step,
             intent.action,
-            IntentState.INTENDED.value,
+            state.value,
             intent.reason,
             encode(intent),
             intent.trigger_us or intent.at_us,
             received_us,
-            intent.at_us,
-            intent.at_us,
+            matched_us,
+            matched_us,
         ),
     )
     if not cursor.rowcount:
         return False
-    _record(connection, intent.id, intent.at_us, IntentState.INTENDED, intent.reason)
+    _record(connection, intent.id, matched_us, state, intent.reason)
     body: dict[str, Json] = {
         "intent": intent.id,
         "incident": intent.incident,
@@ -143,7 +153,7 @@ def put(connection: sqlite3.Connection, intent: Intent, *, received_us: int) -> 
         "verdict": intent.verdict.value,
         "reason": intent.reason,
     }
-    audit.append(connection, "intent.intended", intent.at_us, body)
+    audit.append(connection, f"intent.{state.value}", matched_us, body)
     return True
 
 

@@ -6,33 +6,24 @@ format, and whoever loads it throws away what does not fit.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 
 import msgspec
 
 from engine.model import Key, Struct
+from engine.statechange import Space, StateChange
 from engine.store.rows import decode_any, encode
 
 
-class Space(StrEnum):
-    """Which state: windows of signals, or partial matches of rules; the names of the tables."""
-
-    WINDOWS = "windows"
-    MATCHES = "matches"
-
-
-class StateChange(Struct, frozen=True):
-    """The state of one (owner, key) after a batch; `state` None: it is gone."""
-
-    owner: str
-    key: Key
-    digest: str
-    state: bytes | None
-    version: int = 1
-
-
-def put(connection: sqlite3.Connection, space: Space, changes: Iterable[StateChange]) -> None:
+def put(connection: sqlite3.Connection, changes: Iterable[StateChange]) -> None:
     """Write what changed, and delete what is gone."""
+    by_space: dict[Space, list[StateChange]] = {}
+    for change in changes:
+        by_space.setdefault(change.space, []).append(change)
+    for space, found in by_space.items():
+        _put_space(connection, space, found)
+
+
+def _put_space(connection: sqlite3.Connection, space: Space, changes: Iterable[StateChange]) -> None:
     kept, gone = [], []
     for change in changes:
         key = encode(change.key)
@@ -51,12 +42,14 @@ def put(connection: sqlite3.Connection, space: Space, changes: Iterable[StateCha
         connection.executemany(f"DELETE FROM {space.value} WHERE owner = ? AND key = ?", gone)
 
 
-def load(connection: sqlite3.Connection, space: Space) -> Iterator[StateChange]:
-    """All states of a space, row by row; use it up inside one `Store.read`."""
-    for owner, key, digest, version, state in connection.execute(
-        f"SELECT owner, key, digest, version, state FROM {space.value}"
-    ):
-        yield StateChange(owner=owner, key=decode_any(key, Key), digest=digest, version=version, state=state)
+def load(connection: sqlite3.Connection) -> Iterator[StateChange]:
+    """All states, row by row, in the order in which they were first written; use it up inside one `Store.read`."""
+    for space in Space:
+        for owner, key, digest, version, state in connection.execute(
+            f"SELECT owner, key, digest, version, state FROM {space.value} ORDER BY rowid"
+        ):
+            known = decode_any(key, Key)
+            yield StateChange(space=space, owner=owner, key=known, digest=digest, version=version, state=state)
 
 
 def put_fact(connection: sqlite3.Connection, name: str, body: bytes) -> None:

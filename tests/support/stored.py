@@ -115,7 +115,7 @@ def fill(db: Connection) -> None:
     """Write all of the above as the daemon would."""
     incidents.put(db, INCIDENT)
     for intent in (FREEZE, ROTATE, RESTORE):
-        intents.put(db, intent, received_us=START_US + 500)
+        intents.put(db, intent, received_us=START_US + 500, matched_us=START_US + 1_000)
     plan = Plan(target=TARGET, would="stop python (pid 4242), 1 processes")
     started, applying, applied = [IntentState.INTENDED], [IntentState.APPLYING], [IntentState.APPLIED]
     moves = (

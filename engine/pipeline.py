@@ -1,0 +1,254 @@
+"""docs/architecture.md as code: receive, decode, judge, commit, acknowledge, act. `engine.app` runs it.
+
+One batch is one transaction. Nothing is acknowledged or acted on before its commit; where the store does
+not take a batch, that same batch is offered again until it does, and the doors stay unread meanwhile.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from engine.clock import SECOND_US, Clock
+from engine.core import Core, CoreStep
+from engine.intake.contract import DeadLetter, Doors, Received
+from engine.model import Event, Intent, Struct
+from engine.store.batch import BatchChanges, BatchLimits, commit_batch
+from engine.store.database import Store
+from engine.store.deadletters import DeadLetter as StoredLetter
+from engine.store.errors import StoreBusyOrFull
+from engine.store.seen import SeenIds, digest
+
+_log = structlog.get_logger("halon.pipeline")
+
+CORE_CLOCK = "core_us"
+"""The fact under which the store keeps the core's time."""
+IDLE_TICK_S = 1.0
+"""With nothing to do, the core's clock is moved at least this often."""
+
+
+class Decoder(Protocol):
+    """`engine.intake.formats`: a message to its events and to what of it could not be read."""
+
+    def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
+        """Never raises for bad input."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who looks on: logs and metrics. Called after the commit, must return at once and never raise."""
+
+    def committed(self, batch: "Batch", *, commit_s: float) -> None:
+        """A batch is durable."""
+        ...
+
+    def commit_failed(self, reason: str) -> None:
+        """The store did not take it; it will be offered again."""
+        ...
+
+
+class PipelineConfig(Struct, frozen=True):
+    """The bounds that the pipeline keeps."""
+
+    batch_events_max: int
+    batch_age_us: int
+    commit_retry_us: int
+    limits: BatchLimits
+
+
+class Batch(Struct, frozen=True):
+    """One batch, judged: the messages to acknowledge, and everything that the transaction will write."""
+
+    received: tuple[Received, ...]
+    changes: BatchChanges
+    steps: tuple[CoreStep, ...]
+    judged: tuple[tuple[str, str, str], ...] = ()
+    """Of each event its door, its type, and `new` or `duplicate`."""
+
+    @property
+    def events(self) -> int:
+        """How many events were new."""
+        return len(self.changes.seen)
+
+    @property
+    def intents(self) -> tuple[Intent, ...]:
+        """What is to be done once this is durable."""
+        return self.changes.intents
+
+
+class Pipeline:
+    """Events in, intents out. One task runs it; `stop` ends it after the batch under way."""
+
+    def __init__(
+        self,
+        *,
+        doors: Doors,
+        decoder: Decoder,
+        seen: SeenIds,
+        core: Core,
+        store: Store,
+        submit: Callable[[Sequence[Intent]], None],
+        watcher: Watcher,
+        clock: Clock,
+        config: PipelineConfig,
+    ) -> None:
+        self._doors = doors
+        self._decoder = decoder
+        self._seen = seen
+        self._core = core
+        self._store = store
+        self._submit = submit
+        self._watcher = watcher
+        self._clock = clock
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._core_lock = asyncio.Lock()
+        self._waiting: asyncio.Timeout | None = None
+        self.commit_failing = ""
+        """Why the store takes nothing at present; empty while it does."""
+
+    def stop(self) -> None:
+        """Take up no further batch; the one under way is finished, or left unacknowledged if the store refuses it."""
+        self._stopping.set()
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopping.is_set():
+            received = await self._receive()
+            if self._stopping.is_set() and not received:
+                return
+            async with self._core_lock:
+                batch = self._judge(received)
+                if batch is None or not await self._commit(batch):
+                    continue
+            await self._doors.acknowledge(batch.received)
+            self._submit(batch.intents)
+
+    async def change_core(self, change: Callable[[Core], CoreStep | None]) -> CoreStep | None:
+        """Let `change` do something to the core (new rules, a closed incident) between two batches, and commit that.
+
+        Returns once it is durable; raises StoreBusyOrFull where the store does not take it before `stop`.
+        """
+        async with self._core_lock:
+            step = change(self._core)
+            batch = self._batch((), [step] if step is not None else [], seen=[], letters=[], judged=[])
+            if not await self._commit(batch):
+                raise StoreBusyOrFull(self.commit_failing)
+        self._submit(batch.intents)
+        return step
+
+    async def _receive(self) -> Sequence[Received]:
+        """The next messages; none if a timer of the core is due first, or on `stop`."""
+        due_us = self._core.next_due_us()
+        wait_s = IDLE_TICK_S
+        if due_us is not None:
+            wait_s = min(wait_s, max(0.0, (due_us - self._clock.now_us()) / SECOND_US))
+        count_max = self._config.batch_events_max
+        try:
+            async with asyncio.timeout(wait_s) as self._waiting:
+                received = list(await self._doors.receive(count_max))
+        except TimeoutError:
+            return []
+        finally:
+            self._waiting = None
+        age_us = self._clock.now_us() - received[0].received_us
+        if len(received) < count_max and age_us < self._config.batch_age_us:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout((self._config.batch_age_us - age_us) / SECOND_US):
+                    while len(received) < count_max:
+                        received += await self._doors.receive(count_max - len(received))
+        return received
+
+    def _judge(self, received: Sequence[Received]) -> Batch | None:
+        """Decode, leave out what was seen, run the core; None where nothing at all came of it."""
+        steps: list[CoreStep] = []
+        letters: list[DeadLetter] = []
+        seen: list[bytes] = []
+        judged: list[tuple[str, str, str]] = []
+        for message in received:
+            for item in self._decoder.decode(message):
+                if isinstance(item, DeadLetter):
+                    letters.append(item)
+                    continue
+                identity = digest(item.source, item.id)
+                new = self._seen.add(identity, message.received_us)
+                judged.append((message.door, item.type, "new" if new else "duplicate"))
+                if not new:
+                    continue
+                seen.append(identity)
+                steps.append(self._core.event(item, message.received_us))
+        if not len(self._doors):  # with messages waiting, the events move the clock, so that none is overtaken by it
+            steps.append(self._core.tick(self._clock.now_us()))
+        batch = self._batch(received, steps, seen=seen, letters=letters, judged=judged)
+        return batch if received or _has_changes(batch.changes) else None
+
+    def _batch(
+        self,
+        received: Sequence[Received],
+        steps: Sequence[CoreStep],
+        *,
+        seen: Sequence[bytes],
+        letters: Sequence[DeadLetter],
+        judged: Sequence[tuple[str, str, str]],
+    ) -> Batch:
+        drained = self._core.drain_changes()
+        changes = BatchChanges(
+            at_us=received[0].received_us if received else self._clock.now_us(),
+            seen=tuple(seen),
+            matched_us=self._clock.now_us(),
+            states=tuple(drained),
+            facts=((CORE_CLOCK, str(self._core.core_us).encode()),),
+            # An incident that opened and changed within the batch is written once, as it is at the end.
+            incidents=tuple({each.id: each for step in steps for each in (*step.opened, *step.updated)}.values()),
+            intents=tuple(intent for step in steps for intent in step.intents),
+            skipped=tuple(intent for step in steps for intent in step.skipped),
+            faults=tuple(fault for step in steps for fault in step.faults),
+            deadletters=tuple(map(_stored, letters)),
+        )
+        return Batch(received=tuple(received), changes=changes, steps=tuple(steps), judged=tuple(judged))
+
+    async def _commit(self, batch: Batch) -> bool:
+        """Write the batch, for as long as it takes; False where `stop` came before the store took it."""
+        while True:
+            began_s = self._clock.monotonic_s()
+            try:
+                await self._store.write(lambda connection: commit_batch(connection, batch.changes, self._config.limits))
+            except StoreBusyOrFull as error:
+                self.commit_failing = str(error)
+                self._watcher.commit_failed(self.commit_failing)
+                self._doors.pause()
+                if await self._stopped_within(self._config.commit_retry_us / SECOND_US):
+                    return False
+                continue
+            if self.commit_failing:
+                _log.info("the store takes batches again")
+                self.commit_failing = ""
+                self._doors.resume()
+            self._watcher.committed(batch, commit_s=self._clock.monotonic_s() - began_s)
+            return True
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
+
+def _has_changes(changes: BatchChanges) -> bool:
+    return bool(changes.states or changes.incidents or changes.intents or changes.faults or changes.deadletters)
+
+
+def _stored(letter: DeadLetter) -> StoredLetter:
+    return StoredLetter(
+        id=0,
+        at_us=letter.received_us,
+        source=letter.door,
+        topic=letter.topic,
+        reason=letter.reason,
+        payload_bytes=letter.size_bytes,
+        payload=letter.payload,
+    )

@@ -1,0 +1,233 @@
+"""What operators tell the daemon, to its parts: the `Steering` that the control socket serves. `engine.app` builds it.
+
+Each act that changes something is in the audit log with who did it, in the transaction that changes it.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from engine.clock import SECOND_US, Clock, to_datetime
+from engine.config import Config
+from engine.contain.service import Contain
+from engine.contain.steering import NotPossible
+from engine.core import Core
+from engine.diagnostics import Diagnostic
+from engine.intake.contract import Doors
+from engine.model import IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode, Struct
+from engine.observer import Observer
+from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound
+from engine.pipeline import Pipeline
+from engine.rulefile.rules import RuleSet
+from engine.store import audit, deadletters, incidents, intents, leases
+from engine.store.connection import Connection
+from engine.store.database import Store
+
+_log = structlog.get_logger("halon.steering")
+
+
+class Reading(Struct, frozen=True):
+    """Rules read again: a set to swap in, or None and what is wrong."""
+
+    rules: RuleSet | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class Steer:
+    """The running daemon as its control socket sees it."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        pid: int,
+        config: Config,
+        mode: Mode,
+        store: Store,
+        core: Core,
+        pipeline: Pipeline,
+        contain: Contain,
+        doors: Doors,
+        clock: Clock,
+        observer: Observer,
+        read_rules: Callable[[], Awaitable[Reading]],
+    ) -> None:
+        self._version = version
+        self._pid = pid
+        self._config = config
+        self._mode = mode
+        self._store = store
+        self._core = core
+        self._pipeline = pipeline
+        self._contain = contain
+        self._doors = doors
+        self._clock = clock
+        self._observer = observer
+        self._read_rules = read_rules
+        self._started_us = clock.now_us()
+        self._loaded_us = clock.now_us()
+        self._reload_error = ""
+
+    async def status(self) -> Live:
+        """What only the running daemon knows."""
+        rules, doors = self._core.rules, self._doors.status()
+        in_flight = sum(door.in_flight for door in doors)
+        windows, matches = self._core.sizes()
+        return Live(
+            version=self._version,
+            pid=self._pid,
+            started=to_datetime(self._started_us),
+            mode=self._mode,
+            rules=LoadedRules(
+                rules=len(rules.rules),
+                signals=len(rules.signals),
+                playbooks=len(rules.playbooks),
+                files=len(rules.files),
+                digest=rules.digest,
+                loaded=to_datetime(self._loaded_us),
+                error=self._reload_error,
+            ),
+            doors=tuple(
+                Door(
+                    name=door.name,
+                    kind="mqtt",
+                    connected=door.connected,
+                    detail=door.problem,
+                    events=door.received_total,
+                )
+                for door in doors
+            ),
+            events=self._observer.events_total,
+            events_per_s=self._observer.events_per_s(),
+            lag_s=self._observer.lag_us / SECOND_US,
+            in_flight=in_flight,
+            in_flight_max=self._config.intake.in_flight_max * max(1, len(doors)),
+            commit_failing=self._pipeline.commit_failing,
+            keys_held=windows + matches,
+            evictions=sum(self._core.evictions().values()),
+        )
+
+    async def release_lease(self, lease: LeaseId, *, who: str, reason: str) -> Act:
+        """Undo what a lease holds, and read the target back."""
+        known = await self._store.read(lambda connection: leases.get(connection, lease))
+        if known is None:
+            return NotFound(f"there is no lease {lease}; `halon leases list` shows them")
+        if known.state is LeaseState.RELEASED:
+            return NotDone(f"{lease} was released before: {known.detail}")
+        await self._note("steering.release", who, {"lease": lease, "reason": reason})
+        try:
+            ended = await self._contain.release(lease, who=who)
+        except NotPossible as error:
+            return NotDone(str(error))
+        if ended.state is LeaseState.RELEASED:
+            return Done(f"released {ended.target.kind} {ended.target.name}: {ended.detail or 'read back'}")
+        return NotDone(f"{lease} is {ended.state.value}: {ended.detail}; `halon leases list` shows it")
+
+    async def approve(self, intent: IntentId, *, who: str) -> Act:
+        """Let a step that waits for a person go ahead."""
+        return await self._on_intent(
+            intent, lambda: self._contain.approve(intent, who=who), f"{intent} is approved and goes ahead"
+        )
+
+    async def deny(self, intent: IntentId, *, who: str, reason: str) -> Act:
+        """Refuse a step that waits for a person."""
+        return await self._on_intent(
+            intent, lambda: self._contain.deny(intent, who=who, reason=reason), f"{intent} is denied"
+        )
+
+    async def acknowledge(self, incident: IncidentId, *, who: str) -> Act:
+        """Somebody looks after the incident now: on record, and an open or contained one is being investigated."""
+        now_us = self._clock.now_us()
+        state = await self._store.read(lambda connection: incidents.state_of(connection, incident))
+        if state is None:
+            return NotFound(f"there is no incident {incident}; `halon incidents list` shows them")
+        if state is IncidentState.CLOSED:
+            return NotDone(f"{incident} is closed")
+        await self._note("steering.acknowledge", who, {"incident": incident})
+        if state is IncidentState.CONTAINED:
+            await self._store.write(
+                lambda connection: incidents.move(
+                    connection, incident, IncidentState.INVESTIGATING, at_us=now_us, who=who
+                )
+            )
+            return Done(f"{who} investigates {incident}")
+        return Done(f"{who} looks after {incident}, which is {state.value}")
+
+    async def close_incident(self, incident: IncidentId, *, who: str, resolution: str) -> Act:
+        """End an incident; what it alone holds is released, and new evidence may open another."""
+        state = await self._store.read(lambda connection: incidents.state_of(connection, incident))
+        if state is None:
+            return NotFound(f"there is no incident {incident}; `halon incidents list` shows them")
+        try:
+            await self._contain.close(incident, who=who, resolution=resolution)
+        except NotPossible as error:
+            return NotDone(str(error))
+
+        def forget(core: Core) -> None:
+            core.close(incident)
+
+        await self._pipeline.change_core(forget)
+        return Done(f"{incident} is closed: {resolution}")
+
+    async def pause(self, *, who: str, reason: str) -> Act:
+        """Stop all acting: intents are held back, leases stay as they are."""
+        await self._note("steering.pause", who, {"reason": reason})
+        await self._contain.pause(who=who)
+        return Done("acting is paused; detection goes on. `halon resume` ends it")
+
+    async def resume(self, *, who: str) -> Act:
+        """Act again, held intents first."""
+        await self._contain.resume(who=who)
+        still = self._contain.paused
+        return NotDone(still) if still else Done("acting goes on")
+
+    async def reload(self, *, who: str) -> Act:
+        """Read the rules again; bad ones leave the old ones running, and come back as diagnostics."""
+        try:
+            reading = await self._read_rules()
+        except OSError as error:
+            self._reload_error = str(error)
+            return NotDone(f"the rules can't be read: {error}; the old ones go on")
+        rules = reading.rules
+        if rules is None:
+            count = len(reading.diagnostics)
+            self._reload_error = f"refused with {count} findings; `halon check` shows them"
+            await self._note("rules.refused", who, {"findings": count})
+            _log.error("new rules refused; the old ones go on", who=who, findings=count)
+            return NotDone("the new rules have errors; the old ones go on", reading.diagnostics)
+
+        def swap(core: Core) -> None:
+            core.swap_rules(rules)
+
+        await self._pipeline.change_core(swap)
+        self._loaded_us, self._reload_error = self._clock.now_us(), ""
+        await self._note("rules.loaded", who, {"digest": rules.digest, "rules": len(rules.rules)})
+        _log.info("rules reloaded", who=who, rules=len(rules.rules), signals=len(rules.signals), digest=rules.digest)
+        return Done(f"{len(rules.rules)} rules and {len(rules.signals)} signals from {len(rules.files)} files")
+
+    async def drop_deadletter(self, number: int, *, who: str) -> Act:
+        """Forget one dead letter."""
+        at_us = self._clock.now_us()
+
+        def drop(connection: Connection) -> int:
+            gone = deadletters.drop(connection, number)
+            if gone:
+                audit.append(connection, "steering.drop-deadletter", at_us, {"number": number, "who": who})
+            return gone
+
+        if not await self._store.write(drop):
+            return NotFound(f"there is no dead letter {number}; `halon deadletters list` shows them")
+        return Done(f"dead letter {number} is dropped")
+
+    async def _on_intent(self, intent: IntentId, act: Callable[[], Awaitable[None]], done: str) -> Act:
+        if await self._store.read(lambda connection: intents.get(connection, intent)) is None:
+            return NotFound(f"there is no step {intent}; `halon explain INCIDENT` shows the steps")
+        try:
+            await act()
+        except NotPossible as error:
+            return NotDone(str(error))
+        return Done(done)
+
+    async def _note(self, kind: str, who: str, body: dict[str, Json]) -> None:
+        at_us = self._clock.now_us()
+        await self._store.write(lambda connection: audit.append(connection, kind, at_us, {"who": who, **body}))
