@@ -74,6 +74,10 @@ class Action(ABC, Generic[ParamsT]):
     """Whether `undo` restores the prior state; a reversible step is leased."""
     privileges: ClassVar[str]
     """What the daemon must be allowed to do, in a sentence for operators."""
+    raises: ClassVar[tuple[str, ...]] = ()
+    """Event types (or prefixes, `ops.*`) that its own effect makes senders publish: for the search for loops."""
+    opposes: ClassVar[tuple[str, ...]] = ()
+    """Names of actions that take its effect back, or that it takes back: for the search for contradictions."""
     example: ClassVar[str]
     """A step as it stands in a playbook: one TOML inline table."""
 

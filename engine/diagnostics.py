@@ -55,6 +55,17 @@ CODES: dict[str, str] = {
     # Playbooks
     "H050": "`hold` on an irreversible action",
     "H051": "a playbook has no steps",
+    # Warnings across rules
+    "H101": "a signal is never used",
+    "H102": "a playbook is never used",
+    "H103": "a list is never used",
+    "H104": "a condition can never be true",
+    "H105": "a rule can never fire",
+    "H106": "a rule is shadowed by another",
+    "H107": "a join without a limit of time",
+    "H108": "an irreversible step on the word of one signal",
+    "H109": "a playbook feeds its own rule",
+    "H110": "two playbooks contradict each other",
     # Config
     "H060": "a name is used twice",
     "H061": "`map` and `format` do not fit each other",

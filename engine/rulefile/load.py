@@ -19,6 +19,7 @@ from engine.rulefile.digests import digest
 from engine.rulefile.files import read_files
 from engine.rulefile.findings import Findings
 from engine.rulefile.joins import build_rule
+from engine.rulefile.lint import lint
 from engine.rulefile.namespace import KINDS, Namespace, gather
 from engine.rulefile.playbooks import build_playbook
 from engine.rulefile.rules import RuleSet
@@ -81,7 +82,10 @@ def check_files(
         partial=has_errors(unread),
     )
     rules = _build(names, context, tuple(file.shown for file in files))
-    return (None if findings.errors() else rules), findings.all()
+    if rules is None or findings.errors():
+        return None, findings.all()
+    findings.extend(lint(rules, names, catalogue))
+    return rules, findings.all()
 
 
 def _build(names: Namespace, context: Context, files: tuple[str, ...]) -> RuleSet | None:

@@ -1,10 +1,8 @@
 """Folders of rule files to a rule set, or to every mistake of every file."""
 
 import time
-from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,86 +10,12 @@ from engine.cel.contract import Scope
 from engine.cel.template import Template
 from engine.diagnostics import Diagnostic, has_errors, render
 from engine.model import Event, Mode, OnFailure, Severity
-from engine.rulefile.load import check_files, load_rules
+from engine.rulefile.load import load_rules
 from engine.rulefile.rules import All, AnyOf, EventTypes, Sequence
 from engine.rulefile.taxonomy import TAXONOMY
 from engine.tomlfile import TomlFile, parse_toml
 from tests.support.plugins import CATALOGUE, DETECTORS, Count, Mean
-
-WHOLE_LANGUAGE = """
-[signal.loss-spike]
-on = "training.step"
-where = "event.data.step > 100"
-by = { run = "event.subject", model = "event.data.model" }
-value = "event.data.loss"
-detect = { method = "mean", above = 8.0 }
-for = "2m"
-cooldown = "5m"
-description = "the loss jumps"
-
-[signal.label-flips]
-on = ["training.batch", "data.*"]
-where = "event.subject in list.watched_runs"
-by = { run = "event.subject" }
-detect = { method = "count", at_least = 20, within = "5m" }
-
-[signal.maintenance]
-on = "ops.maintenance"
-by = { run = "event.subject" }
-
-[list.watched_runs]
-values = ["run-7", "run-8"]
-
-[incident.gpu-meltdown]
-description = "too hot"
-
-[rule.data-poisoning]
-incident = "data-poisoning"
-severity = "critical"
-by = ["run"]
-when = { all = ["loss-spike", "label-flips"], within = "10m", none = ["maintenance"], wait = "1m", corroborate = 2 }
-playbook = "halt-training"
-mode = "observe"
-tags = ["atlas:AML.T0020"]
-title = "Poisoned"
-description = "d"
-references = ["https://example.org"]
-owner = "ml-security"
-false_positives = "warm restarts"
-
-[rule.either]
-incident = "gpu-meltdown"
-severity = "low"
-when = { any = ["loss-spike", "label-flips"], at_least = 2, within = "1h" }
-
-[rule.ordered]
-incident = "model-drift"
-severity = "medium"
-when = { sequence = ["loss-spike", "label-flips", "loss-spike"], within = "1d" }
-
-[playbook.halt-training]
-contain = [
-  { do = "slurm.suspend", job = "${event.data.job_id}", nodes = ["n-${incident.key.run}", "n2"], hold = "24h" },
-  { do = "slurm.suspend", job = "17", grace = "5s", on_failure = "continue", timeout = "90s", retries = 0 },
-]
-investigate = [{ do = "file.delete", path = "a $${b}", when = "incident.severity == 'critical'" }]
-recover = [{ do = "slurm.suspend", job = "x", approve = true, labels = { run = "${signals['loss-spike'].event.id}" } }]
-"""
-
-
-def check(*texts, **options):
-    files, unread = [], []
-    for number, text in enumerate(texts):
-        content = text if isinstance(text, bytes) else text.encode()
-        file = parse_toml(content, f"{number}.toml")
-        (files if isinstance(file, TomlFile) else unread).append(file)
-    return check_files(files, unread, catalogue=CATALOGUE, detectors=DETECTORS, **options)
-
-
-def sound(text, **options):
-    rules, found = check(text, **options)
-    assert found == [], render(found)
-    return rules
+from tests.support.rulesets import WHOLE_LANGUAGE, check, sound
 
 
 def test_the_whole_language_is_read():
@@ -160,7 +84,7 @@ def test_files_share_one_namespace(tmp_path):
     for number, part in enumerate(reversed(parts)):
         (folder.parent if number % 2 else folder).joinpath(f"{number}.toml").write_text(part)
     rules, found = load_rules([tmp_path / "rules"], catalogue=CATALOGUE, detectors=DETECTORS)
-    assert found == [], render(found)
+    assert not has_errors(found), render(found)
     assert rules.rules.keys() == {"data-poisoning", "either", "ordered"}
     assert rules.digest == sound(WHOLE_LANGUAGE).digest
     assert len(rules.files) == len(parts)
@@ -181,35 +105,10 @@ def test_mistakes_of_all_files_come_in_one_run():
 
 def test_warnings_leave_the_rules_usable():
     """What is only suspicious does not keep the rules from loading."""
-    rules, found = check('[signal.a]\non = "t"\nvalue = "event.data.x"\n')
+    rules, found = check('[signal.a]\non = "t"\n')
     assert rules.signals.keys() == {"a"}
     assert found
     assert not has_errors(found)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "changed"),
-    [
-        ('description = "the loss jumps"', 'description = "x"', set()),
-        ('severity = "critical"', 'severity = "high"', set()),
-        ('title = "Poisoned"', "", set()),
-        ('"event.data.step > 100"', '"event.data.step > 101"', {"loss-spike", "data-poisoning", "either", "ordered"}),
-        ("above = 8.0", "above = 9.0", {"loss-spike", "data-poisoning", "either", "ordered"}),
-        ('["run-7", "run-8"]', '["run-7"]', {"label-flips", "data-poisoning", "either", "ordered"}),
-        ('within = "10m"', 'within = "11m"', {"data-poisoning"}),
-        ('within = "1d"', 'within = "2d"', {"ordered"}),
-        ('by = ["run"]', "", {"data-poisoning"}),
-        ('values = ["run-7", "run-8"]\n', 'values = ["run-7", "run-8"] # x\n', set()),
-    ],
-)
-def test_digests_change_with_what_state_means(old, new, changed):
-    """State survives a reload unless the table, a list it names or a signal it uses means something else."""
-    assert WHOLE_LANGUAGE.count(old) >= 1
-    before, after = sound(WHOLE_LANGUAGE), sound(WHOLE_LANGUAGE.replace(old, new, 1))
-    digests = [
-        {each.id: each.digest for each in (*rules.signals.values(), *rules.rules.values())} for rules in (before, after)
-    ]
-    assert {name for name in digests[0] if digests[0][name] != digests[1][name]} == changed
 
 
 def test_a_rule_set_of_very_many_rules_loads_in_bounded_time():
@@ -341,31 +240,3 @@ def test_any_bytes_give_rules_or_findings(content):
     """No byte string raises."""
     rules, found = check(content)
     assert (rules is None) == has_errors(found)
-
-
-def test_names_of_files_decide(tmp_path):
-    """Tests of rules, hidden files and other suffixes are left out; a file given twice is read once; links may loop."""
-    signal = '[signal.{}]\non = "t"\n'
-    (tmp_path / "a.toml").write_text(signal.format("a"))
-    (tmp_path / "a.test.toml").write_text("[test.x]\n")
-    (tmp_path / ".hidden.toml").write_text("broken [")
-    (tmp_path / "notes.txt").write_text("broken [")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    rules, found = load_rules(
-        [tmp_path / "a.toml", tmp_path, tmp_path / "a.toml"], catalogue=CATALOGUE, detectors=DETECTORS
-    )
-    assert [each.code for each in found] == ["H003"]
-    assert "deeper than" in found[0].title
-    assert rules is None
-    (tmp_path / "loop").unlink()
-    rules, found = load_rules([tmp_path / "a.toml", tmp_path], catalogue=CATALOGUE, detectors=DETECTORS)
-    assert (found, rules.files) == ([], (str(tmp_path / "a.toml"),))
-
-
-def test_the_shipped_folder_is_found_relative_to_the_working_directory(tmp_path, monkeypatch):
-    """Paths are shown as they were given."""
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "x.toml").write_text("[signal.a]\n")
-    monkeypatch.chdir(tmp_path)
-    _, found = load_rules([Path("rules")], catalogue=CATALOGUE, detectors=DETECTORS)
-    assert found[0].span.path == "rules/x.toml"

@@ -34,6 +34,17 @@ class Suspend(Action[SuspendParams]):
     example = '{ do = "slurm.suspend", job = "${event.data.job_id}" }'
 
 
+class Resume(Action[SuspendParams]):
+    name = "slurm.resume"
+    params = SuspendParams
+    target_kind = "training"
+    reversible = True
+    privileges = "none"
+    raises = ("training.*",)
+    opposes = ("slurm.suspend",)
+    example = '{ do = "slurm.resume", job = "17" }'
+
+
 class DeleteParams(Params, frozen=True):
     path: str
     depth: Annotated[float, Meta(gt=0.0)] | None = None
@@ -42,7 +53,7 @@ class DeleteParams(Params, frozen=True):
 class Delete(Action[DeleteParams]):
     name = "file.delete"
     params = DeleteParams
-    target_kind = "evidence"
+    target_kind = "storage"
     reversible = False
     privileges = "none"
     example = '{ do = "file.delete", path = "/tmp/x" }'
@@ -104,5 +115,5 @@ class Absence(Detector[AbsenceParams]):
     params_type = AbsenceParams
 
 
-CATALOGUE = Catalogue({each.name: each for each in (Suspend, Delete)})
+CATALOGUE = Catalogue({each.name: each for each in (Suspend, Resume, Delete)})
 DETECTORS = DetectorTable({each.method: each for each in (Absence, Count, Distinct, Mean, Ratio)})
