@@ -1,0 +1,214 @@
+"""The core against the brute-force reference, on generated rule sets and streams."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.clock import SECOND_US, Duration
+from engine.config import IntakeConfig, LimitsConfig
+from engine.core import Core
+from engine.model import Event, IncidentState
+from tests.core.reference import Reference
+from tests.support.rules import rules_of
+
+LATENESS_S = 4
+AHEAD_S = 3
+EVIDENCE_MAX = 4
+START_S = 1_000
+INTAKE = IntakeConfig(lateness_max=Duration(LATENESS_S * SECOND_US), future_max=Duration(AHEAD_S * SECOND_US))
+LIMITS = LimitsConfig(signals_per_incident_max=EVIDENCE_MAX)
+
+WITHIN = st.sampled_from(["1s", "3s", "5s", "12s"])
+CONDITIONS = ["event.data.v > 1", "event.data.v < 3", "event.data.ok", "event.data.late.missing == 1 || event.data.ok"]
+KEYS = ["{ k = 'event.subject' }", "{ k = 'event.subject', s = 'event.source' }"]
+
+
+@st.composite
+def detects(draw):
+    """One `detect` table, and whether it takes a value; an empty text for none."""
+    method = draw(
+        st.sampled_from(
+            ["", "count", "count", "distinct", "ratio", "sum", "mean", "min", "max", "quantile", "absence", "threshold"]
+        )
+    )
+    within = draw(WITHIN)
+    few = draw(st.integers(1, 4))
+    side = draw(st.sampled_from(["above", "below"]))
+    bound = draw(st.integers(0, 6))
+    match method:
+        case "":
+            return "", "", True
+        case "count":
+            return f"detect = {{ method = 'count', at_least = {few}, within = '{within}' }}", "", False
+        case "distinct":
+            of = draw(st.sampled_from(["event.data.v", "event.source", "event.data.ok"]))
+            return f"detect = {{ method = 'distinct', of = '{of}', at_least = {few}, within = '{within}' }}", "", False
+        case "ratio":
+            of = draw(st.sampled_from(["event.data.ok", "event.data.v > 2", "event.data.odd"]))
+            share = draw(st.sampled_from([0.25, 0.5, 0.75, 1.0]))
+            text = f"method = 'ratio', of = '{of}', at_least = {share}, within = '{within}', min_events = {few}"
+            return f"detect = {{ {text} }}", "", True
+        case "absence":
+            return f"detect = {{ method = 'absence', for = '{within}' }}", "", False
+        case "threshold":
+            return "detect = { method = 'mean', above = 2, within = '1ms' }", "value = 'event.data.v'", True
+        case "quantile":
+            q, most = draw(st.sampled_from([0, 0.1, 0.5, 0.9, 1])), draw(st.integers(few, 6))
+            text = f"method = 'quantile', q = {q}, {side} = {bound}, within = '{within}', min_events = {few}"
+            return f"detect = {{ {text}, events_max = {most} }}", "value = 'event.data.v'", True
+        case _:
+            text = f"method = '{method}', {side} = {bound}, within = '{within}', min_events = {few}"
+            return f"detect = {{ {text} }}", "value = 'event.data.v'", True
+
+
+@st.composite
+def rule_texts(draw, *, sequences):
+    """A rule file: three signals, two or three rules, two playbooks."""
+    lines = []
+    for name in "abc":
+        detect, value, may_hold = draw(detects())
+        lines += [f"[signal.{name}]", f"on = {draw(st.sampled_from([['t.a'], ['t.b'], ['t.*']]))}", detect, value]
+        lines.append(f"by = {draw(st.sampled_from(KEYS))}")
+        if draw(st.booleans()):
+            lines.append(f'where = "{draw(st.sampled_from(CONDITIONS))}"')
+        if may_hold and draw(st.integers(0, 3)) == 0:
+            lines.append(f"for = '{draw(WITHIN)}'")
+        if draw(st.integers(0, 3)) == 0:
+            lines.append(f"cooldown = '{draw(WITHIN)}'")
+    forms = ["all", "any", "any"] + (["sequence", "sequence"] if sequences else [])
+    for number in range(draw(st.integers(1, 3))):
+        form = draw(st.sampled_from(forms))
+        names = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=form != "sequence"))
+        when = [f"{form} = {names}"]
+        if form == "any":
+            when.append(f"at_least = {draw(st.integers(1, len(names)))}")
+        if draw(st.booleans()):
+            when.append(f"within = '{draw(WITHIN)}'")
+        if draw(st.integers(0, 2)) == 0:
+            when.append(f"none = ['{draw(st.sampled_from('abc'))}']")
+            if draw(st.booleans()):
+                when.append(f"wait = '{draw(WITHIN)}'")
+        if draw(st.integers(0, 3)) == 0:
+            when.append("corroborate = 2")
+        lines += [
+            f"[rule.r{number}]",
+            f"incident = '{draw(st.sampled_from(['fairness', 'availability']))}'",
+            f"severity = '{draw(st.sampled_from(['low', 'high', 'critical']))}'",
+            f"mode = '{draw(st.sampled_from(['enforce', 'observe']))}'",
+            "by = ['k']",
+            f"when = {{ {', '.join(when)} }}",
+            draw(st.sampled_from(["", "playbook = 'p'", "playbook = 'q'"])),
+        ]
+    for name in "pq":
+        lines += [f"[playbook.{name}]", "contain = [ { do = 'evidence.capture', paths = ['/tmp/${incident.key.k}'] } ]"]
+    return "\n".join(lines)
+
+
+@st.composite
+def streams(draw, *, disorder):
+    """Arrivals: ("event", now, time, subject, source, type, data), ("tick", now), ("close", n), ("restart",)."""
+    now, entries = START_S, []
+    for _ in range(draw(st.integers(1, 40))):
+        now += draw(st.sampled_from([0, 0, 1, 1, 2, 4, 9]))
+        kind = draw(st.sampled_from(["event"] * 12 + ["tick", "close", "restart"]))
+        if kind == "event":
+            off = draw(st.sampled_from([0, 0, 0, -1, -2, -4, -6, -20, 1, 3, 4])) if disorder else 0
+            data = {"v": draw(st.integers(0, 4)), "ok": draw(st.booleans())}
+            if draw(st.booleans()):
+                data["odd"] = draw(st.sampled_from([True, 1, "x"]))
+            subject, source = draw(st.sampled_from("xy")), draw(st.sampled_from("mn"))
+            entries.append((kind, now, now + off, subject, source, draw(st.sampled_from(["t.a", "t.b"])), data))
+        elif kind == "close":
+            entries.append((kind, draw(st.integers(0, 5))))
+        else:
+            entries.append((kind, now))
+    return [*entries, ("tick", now + draw(st.sampled_from([0, 5, 30])))]
+
+
+def engine_log(step):
+    """A step of the core in the reference's words."""
+    signals = [("signal", each.signal, each.key, each.at_us, each.event and each.event.id) for each in step.signals]
+    opened = [("incident", each.incident, each.rule, each.key, each.opened_us, each.severity) for each in step.opened]
+    steps = [("steps", each.incident_type, each.key, each.rule, each.at_us) for each in step.intents]
+    return signals, opened, steps
+
+
+def shown_open(incidents):
+    return sorted(
+        (each.incident, each.key, each.rule, each.severity, each.mode, each.absorbed, len(each.signals))
+        for each in incidents
+    )
+
+
+def shown_reference(incidents):
+    return sorted(
+        (each.incident, each.key, each.rule, each.severity, each.mode, each.count, len(each.evidence))
+        for each in incidents.values()
+    )
+
+
+def restarted(core, rules, store):
+    """A new core with what the old one wrote down: as after a crash."""
+    for change in core.drain_changes():
+        place = (change.space, change.owner, change.key)
+        if change.state is None:
+            store.pop(place, None)
+        else:
+            store[place] = change
+    fresh = Core(rules, LIMITS, INTAKE)
+    assert fresh.restore(store.values(), core.core_us) == []
+    assert fresh.drain_changes() == []
+    return fresh
+
+
+def play(text, stream):
+    """The stream through both; fails at the first difference."""
+    rules, store = rules_of(text), {}
+    core = Core(rules, LIMITS, INTAKE)
+    ahead, late = AHEAD_S * SECOND_US, LATENESS_S * SECOND_US
+    reference = Reference(rules, lateness=late, ahead=ahead, evidence_max=EVIDENCE_MAX)
+    for number, entry in enumerate(stream):
+        reference.log.clear()
+        if entry[0] == "restart":
+            core = restarted(core, rules, store)
+            continue
+        if entry[0] == "close":
+            opened = core.open_incidents()
+            if opened:
+                chosen = opened[entry[1] % len(opened)]
+                assert chosen.state is IncidentState.OPEN
+                assert core.close(chosen.id)
+                reference.close((chosen.incident, chosen.key))
+            continue
+        if entry[0] == "tick":
+            step = core.tick(entry[1] * SECOND_US)
+            reference.tick(entry[1] * SECOND_US)
+        else:
+            _, now, time, subject, source, kind, data = entry
+            event = Event(f"e{number}", source, kind, time * SECOND_US, subject, data)
+            step = core.event(event, now * SECOND_US)
+            reference.event(event, now * SECOND_US)
+        signals, opened, steps = engine_log(step)
+        assert signals == [each for each in reference.log if each[0] == "signal"], (number, entry)
+        assert opened == [each for each in reference.log if each[0] == "incident"], (number, entry)
+        assert len(steps) == sum(1 for each in reference.log if each[0] == "steps"), (number, entry)
+        assert [each.at_us for each in step.intents] == [each[5] for each in reference.log if each[0] == "steps"]
+        assert shown_open(core.open_incidents()) == shown_reference(reference.open), (number, entry)
+
+
+SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@SETTINGS
+@given(rule_texts(sequences=False), streams(disorder=True))
+def test_the_core_equals_the_reference_whatever_the_order_of_arrival(text, stream):
+    """Late, early, equal and future times, ticks, closings and restarts: signals, incidents and steps are the same."""
+    play(text, stream)
+
+
+@SETTINGS
+@given(rule_texts(sequences=True), streams(disorder=False))
+def test_the_core_equals_the_reference_on_streams_in_order(text, stream):
+    """Sequences too: every match that exists in the history is found, and no other."""
+    play(text, stream)
