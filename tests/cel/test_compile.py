@@ -1,0 +1,163 @@
+"""Compiled conditions against the real C++ runtime, on generated expressions and JSON values."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.cel.compile import CompiledExpression
+from engine.cel.contract import CelFault, Expression, Scope
+from engine.cel.environment import CelEnvironment, ScopeKind, Want
+from engine.model import Event
+from tests.support.celtext import conditional, events, expressions, outcome, same
+
+LISTS: dict[str, tuple[Any, ...]] = {"words": ("a", "run-7", "é"), "odd": (1, 2.0, True, None, "b", 2**53 + 1, 2**70)}
+ENVIRONMENT = CelEnvironment(LISTS)
+EVENT = Event(
+    id="e-1",
+    source="test",
+    type="t",
+    time_us=0,
+    subject="run-7",
+    data={"step": 200, "loss": "high", "on": True, "l": [1, "x"], "m": {"a": None}, "none": None, "big": 2**70},
+    ext={"region": "r1"},
+)
+
+
+def expression(source: str, want: Want = Want.BOOL) -> Expression:
+    made = ENVIRONMENT.compile(source, scope=ScopeKind.EVENT, want=want)
+    assert not isinstance(made, tuple), made
+    return made
+
+
+def assert_both_ways_agree(source: str, want: Want, seen: list[Event]) -> None:
+    made = ENVIRONMENT.compile(source, scope=ScopeKind.EVENT, want=want)
+    if not isinstance(made, CompiledExpression):
+        return  # ill-typed
+    for event in seen:
+        scope = Scope(event=event)
+        by_runtime = outcome(made._runtime, scope)
+        by_code = outcome(made, scope)
+        assert same(by_code, by_runtime), (by_code, by_runtime, event.data)
+
+
+MODERATE = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@MODERATE
+@given(source=conditional(), seen=st.lists(events(), min_size=3, max_size=6))
+def test_compiled_conditions_equal_the_runtime(source: str, seen: list[Event]) -> None:
+    """A condition has the same truth or faults the same on both ways, whatever the event holds."""
+    assert_both_ways_agree(source, Want.BOOL, seen)
+
+
+@MODERATE
+@given(source=expressions(), want=st.sampled_from(Want), seen=st.lists(events(), min_size=3, max_size=6))
+def test_compiled_values_equal_the_runtime(source: str, want: Want, seen: list[Event]) -> None:
+    """Any expression, wanted as anything, has the same value of the same type or faults the same on both ways."""
+    assert_both_ways_agree(source, want, seen)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("event.data.step > 100", True),
+        ("100 >= event.data.step", False),
+        ("event.data.step == 200.0 && event.type == 't'", True),
+        ("event.data.on", True),
+        ("event.data.on == 1", False),
+        ("event.data.nope == 1 && event.type == 'other'", False),
+        ("event.type == 't' || event.data.nope", True),
+        ("event.subject in list.words", True),
+        ("event.data.step in list.odd", False),
+        ("event.data.on in list.odd", True),
+        ("event.data.big > 100 && event.data.big == event.data.big", True),
+        ("event.data.big in list.odd", True),
+        ("event.subject.matches('^run-[0-9]+$')", True),
+        ("event.data.l.exists(x, x == 'x')", True),
+        ("event.data.l.exists(x, event.data.l.exists(x, x == 1) && x == 'x')", True),
+        ("has(event.data.none) && event.data.none == null", True),
+        ("event.ext.region == 'r1' && has(event.subject)", True),
+    ],
+)
+def test_common_conditions_run_as_python(source: str, value: object) -> None:
+    """The common forms are compiled and give CEL's value, absorbed errors included."""
+    made = expression(source)
+    assert made.compiled
+    assert made.evaluate(Scope(event=EVENT)) is value
+
+
+@pytest.mark.parametrize(
+    ("source", "want", "reason"),
+    [
+        ("event.data.loss > 0.5", Want.BOOL, "`event.data.loss` is a string, a number is needed"),
+        ("event.data.stp > 100", Want.BOOL, "event.data has no `stp`"),
+        ("event.data.m.a.b > 100", Want.BOOL, "`event.data.m.a` is null, a map is needed for `b`"),
+        ("event.data.on > 0", Want.BOOL, "`event.data.on` is a bool, a number is needed"),
+        ("event.data.step && true", Want.BOOL, "`event.data.step` is an int, a bool is needed"),
+        ("event.data.step", Want.BOOL, "`event.data.step` is an int, a bool is needed"),
+        ("event.data.loss", Want.NUMBER, "`event.data.loss` is a string, a number is needed"),
+        ("event.data.step", Want.STRING, "`event.data.step` is an int, a string is needed"),
+        ("event.data.step / 0", Want.NUMBER, "divide by zero"),
+        ("1.0 / 0.0", Want.NUMBER, "the value is not a finite number"),
+        ("event.data.step.startsWith('a')", Want.BOOL, "`event.data.step` is an int, a string is needed"),
+        ("event.data.l.all(x, x > 0)", Want.BOOL, "`x` is a string, a number is needed"),
+        ("event.data.l[7] == 1", Want.BOOL, "index 7 is outside a list of 2"),
+        ("event.data.step + 1.0", Want.NUMBER, "`event.data.step` is an int, a double is needed"),
+        ("event.data.step in event.data.loss", Want.BOOL, "`event.data.loss` is a string, a list or a map is needed"),
+    ],
+)
+def test_a_fault_names_what_is_wrong(source: str, want: Want, reason: str) -> None:
+    """A fault says which path is missing or of which kind it is."""
+    with pytest.raises(CelFault) as fault:
+        expression(source, want).evaluate(Scope(event=EVENT))
+    assert str(fault.value) == reason
+
+
+def test_no_event_is_a_fault_not_a_crash() -> None:
+    """A condition on an event, evaluated where there is none, faults on both ways."""
+    for source in ("event.data.step > 100", "event.time > timestamp('2020-01-01T00:00:00Z')"):
+        assert outcome(expression(source), Scope()) is CelFault
+
+
+@pytest.mark.parametrize("source", ["event.time > timestamp('2020-01-01T00:00:00Z')", "event.data.step == 200u"])
+def test_the_rest_falls_back_to_the_runtime(source: str) -> None:
+    """Times and unsigned numbers are left to the C++ runtime, and work."""
+    made = expression(source)
+    assert not made.compiled
+    moment = 1_700_000_000_000_000
+    assert made.evaluate(Scope(event=Event(id="e", source="s", type="t", time_us=moment, data={"step": 200}))) is True
+
+
+@pytest.mark.parametrize("rounds", [3_999, 4_001, 9_998, 10_000, 20_000])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "event.data.exists(x, x == 2)",
+        "event.data.exists_one(x, x == 2)",
+        "event.data.exists(x, x == 2) || event.data.exists(x, x == 2)",
+        "event.data.exists(x, [x].exists(y, y == 2))",
+    ],
+)
+def test_a_macro_over_a_huge_list_ends_as_on_the_runtime(source: str, rounds: int) -> None:
+    """Past the C++ runtime's limit of rounds a macro faults, below it it counts, on both ways."""
+    made = expression(source)
+    assert isinstance(made, CompiledExpression)
+    scope = Scope(event=Event(id="e", source="s", type="t", time_us=0, data=[1] * rounds))
+    assert outcome(made, scope) == outcome(made._runtime, scope)
+
+
+def test_a_map_is_gone_through_in_the_order_it_came() -> None:
+    """`map` over a map is deterministic when compiled: the order of the keys in the event."""
+    keys = [f"k{number}" for number in range(50, 0, -1)]
+    scope = Scope(event=Event(id="e", source="s", type="t", time_us=0, data=dict.fromkeys(keys, 1)))
+    assert expression("event.data.map(k, k)", Want.ANY).evaluate(scope) == keys
+
+
+def test_no_rule_text_becomes_python() -> None:
+    """Names and texts of a condition are data in the code object, whatever they spell."""
+    scope = Scope(event=Event(id="e", source="s", type="t", time_us=0, data={"__class__": 1, "x')": 2}))
+    assert expression("event.data.__class__ == 1").evaluate(scope) is True
+    assert expression('event.data["x\')"] == 2').evaluate(scope) is True
+    assert outcome(expression("event.data.x.__class__ == 1"), scope) is CelFault
