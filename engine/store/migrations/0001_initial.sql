@@ -158,6 +158,11 @@ CREATE TABLE audit (
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
   SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
+-- INSERT OR REPLACE deletes without a delete trigger, so a record's place is held from this side too.
+CREATE TRIGGER audit_grows_at_its_end BEFORE INSERT ON audit
+WHEN NEW.seq <> (SELECT seq FROM audit_head) + 1 BEGIN
+  SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN
   SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
@@ -175,3 +180,6 @@ CREATE TRIGGER audit_head_stays BEFORE DELETE ON audit_head BEGIN
   SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 INSERT INTO audit_head (one, seq, hash) VALUES (1, 0, '');
+CREATE TRIGGER audit_head_is_one BEFORE INSERT ON audit_head BEGIN
+  SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
