@@ -6,6 +6,8 @@ Only `engine.app` and `engine.cli` import it; everyone else is handed the `Catal
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from actions.anywhere.exec_run import ExecRun
+from actions.anywhere.http_request import HttpRequest
 from actions.credentials.file_rotate_token import FileRotateToken
 from actions.credentials.postgres_disable_login import PostgresDisableLogin
 from actions.credentials.postgres_rotate_password import PostgresRotatePassword
@@ -15,7 +17,10 @@ from actions.endpoints.haproxy_disable import HaproxyDisable
 from actions.endpoints.haproxy_drain import HaproxyDrain
 from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
+from actions.models.model_quarantine import ModelQuarantine
+from actions.models.model_restore import ModelRestore
 from actions.training.process_freeze import ProcessFreeze
+from actions.training.process_kill import ProcessKill
 from engine.action import Action, Catalogue
 from engine.model import Struct
 
@@ -29,14 +34,21 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     HaproxyDisable,
     # training
     ProcessFreeze,
+    ProcessKill,
     # credential
     FileRotateToken,
     PostgresDisableLogin,
     PostgresRotatePassword,
     RedisDisableUser,
     RedisRotatePassword,
+    # model
+    ModelQuarantine,
+    ModelRestore,
     # evidence
     EvidenceCapture,
+    # any
+    ExecRun,
+    HttpRequest,
 )
 
 CATALOGUE = Catalogue({each.name: each for each in _ACTIONS})

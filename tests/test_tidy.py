@@ -24,6 +24,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "actions/credentials/redis.py": "tests/actions/harness/redis.py",
     "actions/endpoints/haproxy.py": "tests/actions/harness/haproxy.py",
     "actions/endpoints/nftables.py": "tests/actions/harness/network.py",
+    "actions/models/registry.py": "tests/actions/harness/models.py",
 }
 
 

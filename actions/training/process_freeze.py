@@ -5,7 +5,6 @@ and undo lets exactly those go on that this action stopped.
 """
 
 import asyncio
-import errno
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from actions.training.processes import (
     read_process,
     resolve,
     send,
+    stop_all,
     stopped,
 )
 from engine.action import Action, ActionContext
@@ -43,7 +43,6 @@ from engine.model import (
 
 _SETTLE_STEP_S = 0.002
 _SETTLE_STEPS_MAX = 1_000  # 2 s: a thread in a long system call stops when it returns from it
-_PASSES_MAX = 100  # each pass stops what the last one's not yet stopped members have started
 
 
 class ProcessFreeze(Action[ProcessParams]):
@@ -96,7 +95,7 @@ class ProcessFreeze(Action[ProcessParams]):
                 if _frozen(_folder(root)):
                     return AlreadyInPlace(plan.receipt, "frozen already")
                 (_folder(root) / "cgroup.freeze").write_text("1")
-            elif not _stop_all(params, root, sent):
+            elif not stop_all(params, root, sent):
                 return AlreadyInPlace(plan.receipt, "stopped already")
         except OSError as error:
             for each in sent:  # half a frozen tree under no lease would be forgotten: a failure leaves nothing behind
@@ -157,18 +156,6 @@ class ProcessFreeze(Action[ProcessParams]):
         if params.scope == "cgroup":
             return _frozen(_folder(root))
         return all(map(stopped, members(params, root)))
-
-
-def _stop_all(params: ProcessParams, root: Process, sent: list[Process]) -> bool:
-    """Stops parents before children until a pass finds nobody new; False where all were stopped already."""
-    for _ in range(_PASSES_MAX):
-        known = {each.pid for each in sent}
-        new = [each for each in members(params, root) if each.pid not in known and not stopped(each)]
-        if not new:
-            return bool(sent)
-        # One by one, so that those before a failure are known and can be let go on.
-        sent.extend(each for each in new if send(each, signal.SIGSTOP))
-    raise OSError(errno.EAGAIN, 'it starts processes faster than they can be stopped; use scope = "cgroup"')
 
 
 async def _settle(done: Callable[[], bool]) -> None:

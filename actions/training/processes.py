@@ -4,6 +4,7 @@ A process is named by (pid, start time): the pair is unique since boot, the pid 
 actions. Source of the fields: proc_pid_stat(5), cgroups(7), pidfd_open(2).
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from engine.model import Failed, Json, Refused, Struct
 PROC = Path("/proc")
 PROCESSES_MAX = 10_000
 """A tree or cgroup with more processes than this is not acted on."""
+_PASSES_MAX = 100  # each pass stops what the last one's not yet stopped members have started
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of proc_pid_stat(5)
 
 
@@ -228,3 +230,18 @@ def _thread_state(task: Path) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return "X"
     return stat[stat.rindex(")") + 2]
+
+
+def stop_all(params: ProcessParams, root: Process, sent: list[Process]) -> bool:
+    """Stops parents before children until a pass finds nobody new; False where all were stopped already.
+
+    `sent` receives those that were stopped, also where an OSError cuts it short.
+    """
+    for _ in range(_PASSES_MAX):
+        known = {each.pid for each in sent}
+        new = [each for each in members(params, root) if each.pid not in known and not stopped(each)]
+        if not new:
+            return bool(sent)
+        # One by one, so that those before a failure are known and can be let go on.
+        sent.extend(each for each in new if send(each, signal.SIGSTOP))
+    raise OSError(errno.EAGAIN, 'it starts processes faster than they can be stopped; use scope = "cgroup"')

@@ -16,7 +16,7 @@ from actions.table import CATALOGUE
 from engine.action import Action
 from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
-from tests.actions.harness import files, haproxy, network, postgres, process, redis
+from tests.actions.harness import files, haproxy, models, network, postgres, process, programs, redis, web
 from tests.actions.harness.base import Run, Silence, folder
 
 HARNESSES = [
@@ -26,11 +26,16 @@ HARNESSES = [
     network.IsolatePortHarness,
     haproxy.DrainHarness,
     haproxy.DisableHarness,
+    process.KillHarness,
     files.RotateTokenHarness,
     postgres.DisableLoginHarness,
     postgres.RotatePasswordHarness,
     redis.DisableUserHarness,
     redis.RotatePasswordHarness,
+    models.QuarantineHarness,
+    models.RestoreHarness,
+    programs.RunHarness,
+    web.RequestHarness,
     files.CaptureHarness,
 ]
 AWAITS_MAX = 60

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actions.training import process_freeze
+from actions.training import processes
 from engine.model import Applied, Failed, InForce, NotInForce, Undone
 from tests.actions.harness.base import Run, folder
 from tests.actions.harness.process import FreezeHarness
@@ -96,14 +96,14 @@ def test_a_failure_half_way_leaves_nothing_stopped(monkeypatch):
         harness = FreezeHarness(tmp)
         with harness.fresh():
             root, child = harness.family
-            real = process_freeze.send
+            real = processes.send
 
             def send(process, signum):
                 if process.pid == child and signum == signal.SIGSTOP:
                     raise PermissionError(1, "Operation not permitted")
                 return real(process, signum)
 
-            monkeypatch.setattr(process_freeze, "send", send)
+            monkeypatch.setattr(processes, "send", send)
             run = Run(harness)
             outcome = run.apply(run.check())
             assert isinstance(outcome, Failed)

@@ -182,3 +182,22 @@ def _states(pid):
     except (FileNotFoundError, ProcessLookupError):
         return {"X"}
     return {stat[stat.rindex(")") + 2] for stat in stats}
+
+
+class KillHarness(ProcessTree):
+    action = "process.kill"
+    counts_effects = False  # a process dies once
+
+    def contained(self):
+        return all(_states(pid) <= {"Z", "X"} for pid in self.family)
+
+    def state(self):
+        return [_states(pid) <= {"R", "S", "D"} for pid in self.family]
+
+    def failures(self):
+        return [
+            Failure("pid 1", "init", params={"pid": 1, "expect": ""}),
+            Failure("the daemon itself", "its own watch", params={"pid": os.getpid(), "expect": ""}),
+            Failure("a reused pid by its start time", "was reused", params={"started": 1}),
+            Failure("a reused pid by its command", "does not contain", params={"expect": "another run"}),
+        ]
