@@ -16,6 +16,7 @@ from engine.configfile import load_config
 from engine.diagnostics import Diagnostic, Level, render, sort, to_json
 from engine.model import Json, Struct
 from engine.rulefile.rules import RuleSet, Step
+from engine.ruletest import SUFFIX, check_tests, load_tests
 from engine.shipped import find_config, find_places
 
 
@@ -51,7 +52,7 @@ class CheckReport(Struct, frozen=True):
 def check(paths: tuple[Path, ...], config_path: Path | None, *, verbose: bool, as_json: bool) -> None:
     """Find every mistake of all files at once.
 
-    PATHS are rule files and folders; without any, the config and the rules that it names are checked.
+    PATHS are rule files and folders, rule tests included; without any, the config and the rules that it names.
 
     Exit codes: 0 no errors, 1 errors, 2 usage.
     """
@@ -72,8 +73,11 @@ def check(paths: tuple[Path, ...], config_path: Path | None, *, verbose: bool, a
             paths = find_places(config, path.parent).rules
     rules: RuleSet | None = None
     if paths:
-        rules, found_there = read_rules(paths, catalogue.catalogue, config or Config())
-        found += found_there
+        rule_paths = tuple(path for path in paths if not path.name.endswith(SUFFIX))
+        rules, found_there = read_rules(rule_paths, catalogue.catalogue, config or Config())
+        tests, in_tests = load_tests([Path(shown(path)) for path in paths if path.is_dir() or path not in rule_paths])
+        found += [*found_there, *in_tests, *(check_tests(tests, rules) if rules is not None and rule_paths else ())]
+        files += dict.fromkeys(each.file for each in tests)
     report = _report(sort(found), rules, files, verbose=verbose)
     if as_json:
         emit(report)

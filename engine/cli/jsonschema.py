@@ -1,5 +1,8 @@
 """Turns structs into JSON Schema, lengths of time included; `halon actions` and `halon schema` use it."""
 
+import functools
+import types
+import typing
 from typing import Any
 
 import msgspec
@@ -32,28 +35,42 @@ def resolve(spec: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
     return defined[reference.rsplit("/", 1)[-1]] if reference else spec
 
 
+@functools.cache
 def _with_plain_defaults(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The struct with its default durations as texts: msgspec can't write an int that is a class of its own."""
-    fields = msgspec.structs.fields(struct)
-    if not any(isinstance(each.default, Duration) for each in fields):
-        return struct
+    """The struct, and those inside it, with default durations as texts: msgspec can't write an int of our own class."""
     return msgspec.defstruct(
         struct.__name__,
         [
             (
                 each.name,
-                each.type,
+                _plain_type(each.type),
                 msgspec.field(  # type: ignore[call-overload]  # one of the two defaults is always unset
                     name=each.encode_name,
                     default=format_duration(each.default) if isinstance(each.default, Duration) else each.default,
                     default_factory=each.default_factory,
                 ),
             )
-            for each in fields
+            for each in msgspec.structs.fields(struct)
         ],
         forbid_unknown_fields=True,
         kw_only=True,
+        tag=struct.__struct_config__.tag,
+        tag_field=struct.__struct_config__.tag_field,
+        namespace={"__doc__": struct.__doc__},
     )
+
+
+def _plain_type(wanted: Any) -> Any:
+    """A type with every struct in it replaced by its twin with plain defaults."""
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return _with_plain_defaults(wanted)
+    origin, args = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is None or origin is typing.Literal:
+        return wanted
+    if origin is typing.Annotated:
+        return typing.Annotated[(_plain_type(args[0]), *args[1:])]
+    inner = tuple(each if each is Ellipsis else _plain_type(each) for each in args)
+    return typing.Union[inner] if origin in {typing.Union, types.UnionType} else origin[inner]  # noqa: UP007  # made of a tuple
 
 
 def _schema_of_ours(wanted: type) -> dict[str, Any]:

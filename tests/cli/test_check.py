@@ -85,6 +85,17 @@ def test_every_mistake_of_every_file_is_reported_at_once(folder):
     }
 
 
+def test_a_single_file_of_either_kind_can_be_checked(folder):
+    """A rule file is checked as rules, a test file as tests, even without its rules."""
+    (folder / "rules" / "slow.test.toml").write_text('[test.x]\nevents = []\nexpect = [{ incident = "model-drift" }]\n')
+    for path in ("rules/slow.toml", "rules/slow.test.toml", "rules"):
+        result = halon(path)
+        assert result.exit_code == 0, result.output
+    (folder / "rules" / "slow.test.toml").write_text("[tst.x]\n")
+    assert halon("rules/slow.toml").exit_code == 0
+    assert halon("rules/slow.test.toml").exit_code == 1
+
+
 def test_verbose_says_what_evaluates_each_condition(folder):
     """-v lists where, value, by, of, and every template of every step with the way it runs."""
     result = halon("rules", "-v", "--json")

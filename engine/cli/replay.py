@@ -1,0 +1,239 @@
+"""`halon replay`: recorded events through the rules, acting on nothing; and the difference between two rule sets."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import click
+import msgspec
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from actions.table import load_catalogue
+from engine.cli.output import console, emit, json_text, key_text, plural, say, table, word
+from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup, require_rules
+from engine.clock import parse_time_us
+from engine.model import Event, Json
+from engine.replay import Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
+from engine.rulefile.rules import RuleSet
+
+ROWS_MAX = 1_000
+"""Incidents and steps in the table; all are counted, and --json has all."""
+PROGRESS_LINES = 500
+"""The bar moves once in so many lines."""
+
+
+class Time(click.ParamType[int]):
+    """An RFC 3339 time stamp."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Microseconds since the epoch, or a usage error."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_time_us(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("events", metavar="EVENTS.jsonl", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--rules",
+    "rules_paths",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR",
+    help="Rules folders or files; without it, the config's.",
+)
+@click.option(
+    "--against",
+    "against_paths",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR",
+    help="Show what would change from these rules to the ones above.",
+)
+@click.option("--since", "since_us", type=Time(), help="Only events at or after this time.")
+@click.option("--until", "until_us", type=Time(), help="Only events before this time.")
+@config_option
+@json_option
+def replay(
+    events: str,
+    rules_paths: tuple[Path, ...],
+    against_paths: tuple[Path, ...],
+    since_us: int | None,
+    until_us: int | None,
+    config_path: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show what the rules would have done to recorded events; acts on nothing.
+
+    EVENTS.jsonl holds one CloudEvent a line; it may be compressed (.gz), or - for standard input. With --json each
+    signal, incident, intent and fault is a line, in order, and the summary is the last.
+
+    Exit codes: 0 done (--against: no difference), 1 a difference, or the recording is damaged, 2 usage or bad rules.
+    """
+    setup = read_setup(config_path)
+    catalogue = load_catalogue().catalogue
+    rules = require_rules(rules_paths or setup.places.rules, catalogue, setup.config)
+
+    def replayed(chosen: RuleSet, recording: Iterable[Event | Line]) -> Replay:
+        config = setup.config
+        return Replay(chosen, recording, limits=config.limits, intake=config.intake, mode=config.guards.mode)
+
+    try:
+        if against_paths:
+            if events == "-":
+                raise UsageFailure("--against reads the recording twice: give a file instead of -")
+            before = require_rules(against_paths, catalogue, setup.config)
+            with open_lines(events) as first, open_lines(events) as second:
+                old = Recording(first, since_us=since_us, until_us=until_us)
+                new = Recording(second, since_us=since_us, until_us=until_us)
+                differs = _print_difference(replayed(before, old), replayed(rules, new), as_json=as_json)
+            raise SystemExit(1 if differs else 0)
+        with open_lines(events) as file, _progress(events) as move:
+            recording = Recording(file, since_us=since_us, until_us=until_us)
+            lines = replayed(rules, _watched(recording, move)).lines()
+            if as_json:
+                for line in lines:
+                    sys.stdout.buffer.write(encode_line(line))
+                sys.stdout.buffer.flush()
+                return
+            report = _Report()
+            for line in lines:
+                report.take(line)
+        report.show()
+    except Unreadable as error:
+        raise Failure(f"{events}: {error}") from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failure(f"{events} can't be read: {error.strerror or error}") from error
+
+
+class _Progress:
+    """How far the file has been read, in bytes; a bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, bar: Progress | None, bytes_total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("replay", total=bytes_total) if bar is not None else None
+
+    def to(self, bytes_read: int) -> None:
+        """So much has been read."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=bytes_read)
+
+
+@contextmanager
+def _progress(events: str) -> Iterator[_Progress]:
+    """A bar on standard error where that is a terminal and the size is known: not for pipes and compressed files."""
+    shown = console(stderr=True)
+    if not shown.is_terminal or events == "-" or events.endswith(".gz"):
+        yield _Progress(None, 0)
+        return
+    columns = (TextColumn("replay"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns, console=shown, transient=True) as bar:
+        yield _Progress(bar, Path(events).stat().st_size)
+
+
+def _watched(recording: Recording, progress: _Progress) -> Iterator[Event | Line]:
+    """The recording, with the bar moved as it is read."""
+    for count, each in enumerate(recording):
+        if count % PROGRESS_LINES == 0:
+            progress.to(recording.bytes_read)
+        yield each
+
+
+class _Report:
+    """What people read at the end: incidents with their steps, signals and faults by kind, and the summary."""
+
+    def __init__(self) -> None:
+        self._rows: list[Line] = []
+        self._left_out = 0
+        self._signals: Counter[str] = Counter()
+        self._faults: Counter[tuple[str, str]] = Counter()
+        self._summary: dict[str, Json] = {}
+
+    def take(self, line: Line) -> None:
+        """Count a line, and keep it if it is shown one by one."""
+        fields = line.fields
+        match line.kind:
+            case "incident" | "intent":
+                if len(self._rows) < ROWS_MAX:
+                    self._rows.append(line)
+                else:
+                    self._left_out += 1
+            case "signal":
+                self._signals[str(fields["signal"])] += 1
+            case "fault":
+                place = f"{fields['owner']}, {fields['field']}" if "owner" in fields else "not an event"
+                self._faults[place, str(fields["reason"])] += 1
+            case _:
+                self._summary = fields
+
+    def show(self) -> None:
+        """Print it all."""
+        if self._rows:
+            table(("AT", "KIND", "WHAT", "~KEY", "VERDICT", "?~DETAIL"), [_row(each) for each in self._rows])
+        if self._left_out:
+            say(f"… and {self._left_out:,} more; --json has all", "dim")
+        if self._signals:
+            say()
+            table(("SIGNAL", ">COUNT"), [(name, f"{count:,}") for name, count in self._signals.most_common()])
+        if self._faults:
+            say()
+            faults = [(f"{count:,}", *kind) for kind, count in self._faults.most_common(20)]
+            table((">FAULTS", "~PLACE", "~REASON"), faults)
+        counts = ", ".join(
+            plural(cast("int", self._summary.get(f"{thing}s", 0)), thing)
+            for thing in ("event", "fault", "signal", "incident", "intent")
+        )
+        say(f"\n{counts}", "bold")
+
+
+def _row(line: Line) -> tuple[object, ...]:
+    fields = line.fields
+    key = key_text(cast("dict[str, str]", fields["key"]))
+    if line.kind == "incident":
+        severity = str(fields["severity"])
+        return (fields["at"], "incident", fields["incident"], key, word(severity), f"by rule {fields['rule']}")
+    detail = f"{json_text(fields['params'])}" + (f"  {fields['reason']}" if fields.get("reason") else "")
+    return (fields["at"], f"  {fields['phase']}", fields["action"], key, word(str(fields["verdict"])), detail)
+
+
+def _print_difference(before: Replay, after: Replay, *, as_json: bool) -> bool:
+    """What only one of two rule sets made of the same events; whether there is any."""
+    found = compare(before, after)
+    differs = bool(found.removed or found.added)
+    if as_json:
+        emit(
+            {
+                "differs": differs,
+                "removed": [each.fields for each in found.removed],
+                "added": [each.fields for each in found.added],
+                "before": found.before.fields,
+                "after": found.after.fields,
+            }
+        )
+        return differs
+    lines = [("-", each) for each in found.removed] + [("+", each) for each in found.added]
+    for mark, each in sorted(lines, key=lambda pair: str(pair[1].fields.get("at", ""))):
+        say(f"{mark} {_told(each)}", "red" if mark == "-" else "green")
+    if not differs:
+        say("no difference: both rule sets make the same of these events", "green")
+    for name, summary in (("before", found.before), ("after", found.after)):
+        counts = {each: count for each, count in summary.fields.items() if each != "kind"}
+        say(f"{name:6}  " + ", ".join(f"{count:,} {each}" for each, count in counts.items()), "dim")
+    return differs
+
+
+def _told(line: Line) -> str:
+    fields = line.fields
+    rest = {name: value for name, value in fields.items() if name not in {"kind", "at"}}
+    return f"{fields.get('at', '-')}  {line.kind}  {msgspec.json.encode(rest).decode()}"
