@@ -118,7 +118,7 @@ class Contain:
         """Carry these out; they must be durable in the store. Handing one in twice does nothing the second time."""
         now_us = self._environment.clock.now_us()
         for intent in decided:
-            self._steps.durable_us[intent.id] = now_us
+            self._steps.note_durable(intent.id, now_us)
         for incident in {intent.incident: intent for intent in decided}.values():
             self._wake(incident)
 

@@ -41,6 +41,8 @@ from engine.store import intents, leases
 from engine.store.connection import Connection
 from engine.store.intents import Hold, IntentRecord, Move
 
+NOTED_MAX = 100_000
+"""Intents whose durable time is remembered; past this the oldest go without one."""
 _START = (IntentState.INTENDED,)
 _NO_BUDGET = BudgetConfig()
 
@@ -56,8 +58,13 @@ class Steps:
         self._locks = locks
         self._switch = switch
         self._chronicle = chronicle
-        self.durable_us: dict[IntentId, int] = {}
-        """When each submitted intent was known to be durable; taken from here as it is moved to `applying`."""
+        self._durable_us: dict[IntentId, int] = {}
+
+    def note_durable(self, intent: IntentId, now_us: int) -> None:
+        """Remember when an intent was known to be durable, until its first move writes it down."""
+        self._durable_us[intent] = now_us
+        while len(self._durable_us) > NOTED_MAX:
+            del self._durable_us[next(iter(self._durable_us))]
 
     async def run(self, record: IntentRecord) -> None:
         """Carry an intent as far as it can come now: settled, held, or left where it is because acting is paused."""
@@ -135,7 +142,7 @@ class Steps:
             at_us=now_us,
             reason=plan.would,
             plan=plan,
-            durable_us=self.durable_us.pop(intent.id, None),
+            durable_us=self._durable_us.pop(intent.id, None),
         )
 
         def commit(connection: Connection) -> tuple[Refusal | None, Plan]:
@@ -310,6 +317,7 @@ class Steps:
             at_us=self._environment.clock.now_us(),
             reason=reason,
             plan=found if isinstance(found, Plan) else None,
+            durable_us=self._durable_us.pop(intent.id, None),
         )
         await self._chronicle.move(intent, _START, change)
 
@@ -334,7 +342,7 @@ class Steps:
             hold=refusal.hold,
             hold_until_us=until_us,
             plan=plan,
-            durable_us=self.durable_us.pop(intent.id, None),
+            durable_us=self._durable_us.pop(intent.id, None),
         )
         await self._chronicle.move(intent, _START, change)
 
@@ -346,7 +354,7 @@ class Steps:
             at_us=self._environment.clock.now_us(),
             reason=answer.reason if isinstance(answer, Refused) else answer.error,
             outcome=answer,
-            durable_us=self.durable_us.pop(intent.id, None),
+            durable_us=self._durable_us.pop(intent.id, None),
         )
         await self._chronicle.move(intent, (state,), change)
 

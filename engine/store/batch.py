@@ -6,7 +6,6 @@ that faults and dead letters are counted again.
 """
 
 import sqlite3
-from collections import Counter
 
 from engine.model import Fault, Incident, Intent, IntentState, Phase, Struct
 from engine.statechange import StateChange
@@ -86,7 +85,8 @@ def _set_deadlines(connection: sqlite3.Connection, incident: Incident, limits: B
 
 def _put_faults(connection: sqlite3.Connection, found: tuple[Fault, ...]) -> None:
     """One row per kind of fault, however many events of the batch had it."""
-    last = {(fault.owner, fault.field, faults.kind_of(fault.reason)): fault for fault in found}
-    counts = Counter((fault.owner, fault.field, faults.kind_of(fault.reason)) for fault in found)
-    for kind, fault in last.items():
-        faults.put(connection, fault, count=counts[kind])
+    kinds: dict[tuple[str, str, str], list[Fault]] = {}
+    for fault in found:
+        kinds.setdefault((fault.owner, fault.field, faults.kind_of(fault.reason)), []).append(fault)
+    for same in kinds.values():
+        faults.put(connection, same[-1], count=len(same), first_us=same[0].at_us)

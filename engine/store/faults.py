@@ -28,9 +28,10 @@ def kind_of(reason: str) -> str:
     return reason.partition(":")[0].strip()[:CLASS_CHARS_MAX] or OTHER
 
 
-def put(connection: sqlite3.Connection, fault: Fault, *, count: int = 1) -> None:
-    """Count a fault."""
+def put(connection: sqlite3.Connection, fault: Fault, *, count: int = 1, first_us: int | None = None) -> None:
+    """Count a fault that was seen `count` times, at `first_us` (its own time, if not given) for the first time."""
     kind = kind_of(fault.reason)
+    since_us = fault.at_us if first_us is None else first_us
     known = connection.execute(
         "SELECT class FROM faults WHERE owner = ? AND field = ?", (fault.owner, fault.field)
     ).fetchall()
@@ -41,7 +42,7 @@ def put(connection: sqlite3.Connection, fault: Fault, *, count: int = 1) -> None
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, field, class) DO UPDATE SET "
         "count = count + excluded.count, last_us = excluded.last_us, last_reason = excluded.last_reason, "
         "last_event = excluded.last_event",
-        (fault.owner, fault.field, kind, count, fault.at_us, fault.at_us, fault.reason[:1_000], fault.event_id),
+        (fault.owner, fault.field, kind, count, since_us, fault.at_us, fault.reason[:1_000], fault.event_id),
     )
 
 
