@@ -10,6 +10,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -114,7 +115,7 @@ class _Walk:
         what: str,
         others: frozenset[str] = frozenset(),
     ) -> None:
-        fields = {field.encode_name: field for field in msgspec.structs.fields(wanted)}
+        fields = _fields(wanted)
         for key, value in table.items():
             field = fields.get(key)
             if field is not None:
@@ -251,6 +252,12 @@ class _Walk:
 
     def _not_finite(self, path: KeyPath, what: str) -> None:
         self._add(error("H007", f"{what} must be a finite number", self._file.value(path), label="not allowed"))
+
+
+@cache
+def _fields(wanted: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields by the names they have in files; resolving their types anew for each table would take long."""
+    return {field.encode_name: field for field in msgspec.structs.fields(wanted)}
 
 
 def _strip(wanted: Any, value: object) -> tuple[Any, Any]:
