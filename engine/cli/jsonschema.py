@@ -44,11 +44,7 @@ def _with_plain_defaults(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
             (
                 each.name,
                 _plain_type(each.type),
-                msgspec.field(  # type: ignore[call-overload]  # one of the two defaults is always unset
-                    name=each.encode_name,
-                    default=format_duration(each.default) if isinstance(each.default, Duration) else each.default,
-                    default_factory=each.default_factory,
-                ),
+                _plain_default(each),
             )
             for each in msgspec.structs.fields(struct)
         ],
@@ -58,6 +54,15 @@ def _with_plain_defaults(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
         tag_field=struct.__struct_config__.tag_field,
         namespace={"__doc__": struct.__doc__},
     )
+
+
+def _plain_default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is msgspec.NODEFAULT:
+        return msgspec.field(name=field.encode_name, default_factory=field.default_factory)
+    plain = msgspec.to_builtins(field.default, enc_hook=format_duration)
+    if isinstance(plain, dict | list):
+        return msgspec.field(name=field.encode_name, default_factory=lambda: plain)
+    return msgspec.field(name=field.encode_name, default=plain)
 
 
 def _plain_type(wanted: Any) -> Any:
@@ -75,7 +80,7 @@ def _plain_type(wanted: Any) -> Any:
 
 def _schema_of_ours(wanted: type) -> dict[str, Any]:
     if issubclass(wanted, Duration):
-        return DURATION
+        return dict(DURATION)  # msgspec adds the default to what it is given
     raise NotImplementedError(f"no schema for {wanted}")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from engine import app
+from engine.app import main as run_daemon
 from engine.cli.setup import config_option
 from engine.shipped import find_config
 
@@ -20,4 +20,4 @@ def run(config_path: Path | None, *, observe: bool, log_level: str | None) -> No
 
     Exit codes: 0 stopped in order, 1 the rules have errors or a part failed, 2 usage or bad config.
     """
-    raise SystemExit(app.main(find_config(config_path), observe=observe, log_level=log_level))
+    raise SystemExit(run_daemon(find_config(config_path), observe=observe, log_level=log_level))
