@@ -47,6 +47,13 @@ def decode_hook(wanted: type, value: object) -> object:
     raise NotImplementedError(f"no decoder for {wanted}")
 
 
+def encode_hook(value: object) -> object:
+    """`enc_hook` for msgspec: a Duration as the plain number of microseconds that it is."""
+    if isinstance(value, Duration):
+        return int(value)
+    raise NotImplementedError(f"no encoder for {type(value)}")
+
+
 class Clock(Protocol):
     """Wall-clock time, and a way to wait for it."""
 

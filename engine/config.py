@@ -43,8 +43,9 @@ class IntakeConfig(Struct, frozen=True):
     """`[intake]`"""
 
     payload_bytes_max: Count = 1_048_576
+    payload_events_max: Count = 10_000
     batch_events_max: Count = 500
-    batch_age: Duration = _seconds(0.02)
+    batch_age: Duration = _seconds(0)
     in_flight_max: Count = 2_000
     in_flight_bytes_max: Count = 67_108_864
     dedup_horizon: Duration = _seconds(3_600)

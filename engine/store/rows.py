@@ -4,10 +4,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.clock import encode_hook
+
 T = TypeVar("T")
 
-_ENCODER = msgspec.json.Encoder()
-_CANONICAL = msgspec.json.Encoder(order="sorted")
+_ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
+_CANONICAL = msgspec.json.Encoder(enc_hook=encode_hook, order="sorted")
 
 
 def encode(value: Any) -> str:

@@ -1,0 +1,335 @@
+"""The composition root: a config file to a running daemon, and its end. `halon run` calls `main`.
+
+Everything that can fail on bad files fails before anything starts. Start: store, audit chain, core state, leases and
+holds, doors, control socket, READY. Stop: doors, pipeline, containment, control socket, store. What is contained stays
+contained.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from actions.table import load_catalogue
+from engine import logs
+from engine.action import Catalogue
+from engine.cel.contract import CelFault, Scope
+from engine.cel.declare import ScopeKind
+from engine.cel.environment import CelEnvironment
+from engine.cel.runtime import Want
+from engine.clock import SECOND_US, Clock, SystemClock
+from engine.config import Config
+from engine.configfile import load_config
+from engine.contain.environment import Escalation, Protected
+from engine.contain.secrets import Secrets
+from engine.contain.service import Contain
+from engine.core import Core
+from engine.detectors.table import DETECTORS
+from engine.diagnostics import render
+from engine.intake.broker import BrokerError, EmbeddedBroker
+from engine.intake.contract import Doors, Inbox, Intake
+from engine.intake.formats import Formats
+from engine.intake.mqtt import MqttIntake, tls_context
+from engine.model import Mode, Target
+from engine.observer import Observer
+from engine.operate import views
+from engine.operate.control import ControlError, ControlServer
+from engine.operate.metrics import Metrics
+from engine.operate.sdnotify import SdNotify
+from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
+from engine.rulefile.load import load_rules
+from engine.rulefile.rules import RuleSet
+from engine.shipped import Places, find_places
+from engine.statechange import StateChange
+from engine.steering import Reading, Steer
+from engine.store import audit, state
+from engine.store.batch import BatchLimits
+from engine.store.connection import Connection, move_aside
+from engine.store.database import Store
+from engine.store.errors import StoreCorrupt, StoreError
+from engine.store.seen import SeenIds
+
+EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
+
+_log = logs.get_logger("halon")
+
+
+class StartError(Exception):
+    """The daemon can't start or go on; the message says why and what to do."""
+
+
+def main(config_path: Path, *, observe: bool = False, log_level: str | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; the exit code: 0 in order, 1 findings or a failure, 2 bad config."""
+    catalogue = load_catalogue()
+    if not config_path.is_file():
+        print(f"there is no config file {config_path}: name one with --config", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+    config, found = load_config(config_path, catalogue=catalogue.catalogue)
+    if config is None:
+        print(render(found), file=sys.stderr, end="")  # noqa: T201
+        return EXIT_USAGE
+    if log_level is not None:
+        config = msgspec.structs.replace(
+            config,
+            daemon=msgspec.convert(
+                {**msgspec.structs.asdict(config.daemon), "log_level": log_level}, type(config.daemon)
+            ),
+        )
+    places = find_places(config, config_path.parent)
+    reading = read_rules(config, places, catalogue.catalogue)
+    if reading.rules is None:
+        print(render(reading.diagnostics), file=sys.stderr, end="")  # noqa: T201
+        return EXIT_FINDINGS
+    clock = SystemClock()
+    logs.setup(config.daemon.log_level, config.daemon.log_format, clock=clock)
+    for problem in catalogue.problems:
+        _log.warning("an action plug-in is left out", problem=problem)
+    mode = Mode.OBSERVE if observe else config.guards.mode
+    daemon = Daemon(config, places, catalogue.catalogue, reading.rules, mode=mode, clock=clock)
+    code = EXIT_OK
+    try:
+        asyncio.run(daemon.run())
+    except* (StartError, StoreError, ControlError, BrokerError, OSError) as failures:
+        for failure in _leaves(failures):
+            _log.error("the daemon stops", reason=str(failure) or type(failure).__name__)
+        code = EXIT_FINDINGS
+    return code
+
+
+def read_rules(config: Config, places: Places, catalogue: Catalogue) -> Reading:
+    """The rules that the config names, checked."""
+    rules, found = load_rules(
+        places.rules,
+        catalogue=catalogue,
+        detectors=DETECTORS,
+        step_timeout_us=config.contain.step_timeout,
+        step_retries=config.contain.retries,
+    )
+    return Reading(rules=rules, diagnostics=tuple(found))
+
+
+class Daemon:
+    """One run of the daemon."""
+
+    def __init__(
+        self, config: Config, places: Places, catalogue: Catalogue, rules: RuleSet, *, mode: Mode, clock: Clock
+    ) -> None:
+        self._config = config
+        self._places = places
+        self._catalogue = catalogue
+        self._rules = rules
+        self._mode = mode
+        self._clock = clock
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """From start to stop."""
+        config, clock = self._config, self._clock
+        self._places.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        notify = SdNotify.from_environment(clock)
+        metrics = Metrics()
+        observer = Observer(clock, metrics)
+        async with AsyncExitStack() as teardown:
+            store = await self._open_store()
+            teardown.push_async_callback(store.close)
+            core, seen = await self._restore(store)
+            contain = Contain(
+                store=store,
+                catalogue=self._catalogue,
+                settings=config.actions,
+                clock=clock,
+                config=msgspec.structs.replace(config, guards=msgspec.structs.replace(config.guards, mode=self._mode)),
+                secrets=Secrets.of_process(),
+                notify=_escalate,
+                state_dir=self._places.state_dir,
+                protected=_protected(config.guards.protected),
+            )
+            inbox = Inbox()
+            doors = Doors(self._doors(inbox), inbox)
+            pipeline = Pipeline(
+                doors=doors,
+                decoder=Formats(config),
+                seen=seen,
+                core=core,
+                store=store,
+                submit=contain.submit,
+                watcher=observer,
+                clock=clock,
+                config=_pipeline_config(config),
+            )
+            steering = Steer(
+                version=version("halon"),
+                pid=os.getpid(),
+                config=config,
+                mode=self._mode,
+                store=store,
+                core=core,
+                pipeline=pipeline,
+                contain=contain,
+                doors=doors,
+                clock=clock,
+                observer=observer,
+                read_rules=self._read_rules,
+            )
+            control = ControlServer(
+                self._places.control_socket,
+                steering=steering,
+                read=store.read,
+                stored=lambda connection: views.stored(connection, now_us=clock.now_us(), budgets=config.guards.budget),
+                metrics=metrics,
+            )
+            broker = EmbeddedBroker(config.broker, config.intake) if config.broker.enabled else None
+            if broker is not None:
+                await teardown.enter_async_context(broker)
+            await control.start()
+            teardown.push_async_callback(control.stop)
+            async with asyncio.TaskGroup() as group:
+                self._on_signals(group, steering)
+                acting = group.create_task(contain.run(), name="contain")
+                await contain.ready.wait()
+                serving = [group.create_task(door.run(), name=f"door {name}") for name, door in doors.doors.items()]
+                if broker is not None:
+                    serving.append(group.create_task(broker.watch(), name="broker"))
+                flowing = group.create_task(pipeline.run(), name="pipeline")
+                notify.ready(f"{len(self._rules.rules)} rules, mode {self._mode.value}")
+                _log.info(
+                    "halon runs",
+                    version=version("halon"),
+                    mode=self._mode.value,
+                    rules=len(self._rules.rules),
+                    signals=len(self._rules.signals),
+                    control=str(self._places.control_socket),
+                )
+                await self._stop.wait()
+                notify.stopping("finishing what runs")
+                _log.info("stopping; what is contained stays contained")
+                doors.pause()
+                pipeline.stop()
+                await contain.stop()
+                await asyncio.wait([flowing, acting], timeout=config.daemon.stop_within / SECOND_US)
+                for task in [*serving, flowing, acting]:
+                    task.cancel()
+        _log.info("stopped")
+
+    async def _open_store(self) -> Store:
+        """The store, its audit chain checked; a damaged one is kept aside and a new one begun, which is said loudly."""
+        path = self._places.database
+        try:
+            store = await Store.open(path)
+        except StoreCorrupt as error:
+            aside = move_aside(path, self._clock.now_us())
+            _log.critical(
+                "the store is damaged; it is kept aside and a new one is begun. Leases in it are not known any more:"
+                " look at what is contained by hand",
+                reason=str(error),
+                kept=str(aside),
+            )
+            store = await Store.open(path)
+        problem = await store.read(audit.verify)
+        if problem is not None:
+            _log.critical("the audit log does not hold; `halon audit verify` says where", problem=str(problem))
+        return store
+
+    async def _restore(self, store: Store) -> tuple[Core, SeenIds]:
+        core = Core(self._rules, self._config.limits, self._config.intake, self._mode)
+        seen = SeenIds(horizon_us=self._config.intake.dedup_horizon)
+        now_us = self._clock.now_us()
+
+        def load(connection: Connection) -> tuple[list[StateChange], int]:
+            seen.load(connection, now_us)
+            return list(state.load(connection)), int(state.fact(connection, CORE_CLOCK) or b"0")
+
+        rows, core_us = await store.read(load)
+        for notice in core.restore(rows, core_us):
+            _log.warning("state rebuilt from nothing", reason=notice)
+        return core, seen
+
+    def _doors(self, inbox: Inbox) -> Sequence[Intake]:
+        doors = []
+        for each in self._config.mqtt:
+            try:
+                password, tls = _password(each.password_file), tls_context(each)
+            except OSError as error:
+                raise StartError(f"broker {each.name}: {error.filename or each.password_file}: {error}") from error
+            doors.append(MqttIntake(each, self._config.intake, inbox, self._clock, password=password, tls=tls))
+        return doors
+
+    async def _read_rules(self) -> Reading:
+        return await asyncio.to_thread(read_rules, self._config, self._places, self._catalogue)
+
+    def _on_signals(self, group: asyncio.TaskGroup, steering: Steer) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+        def reload() -> None:
+            group.create_task(steering.reload(who="SIGHUP"), name="reload")
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _pipeline_config(config: Config) -> PipelineConfig:
+    return PipelineConfig(
+        batch_events_max=config.intake.batch_events_max,
+        batch_age_us=config.intake.batch_age,
+        commit_retry_us=config.store.commit_retry,
+        limits=BatchLimits(
+            dedup_horizon_us=config.intake.dedup_horizon,
+            deadletters_max=config.intake.deadletters_max,
+            contain_within_us=config.incidents.contain_within,
+            investigate_within_us=config.incidents.investigate_within,
+            recover_within_us=config.incidents.recover_within,
+        ),
+    )
+
+
+def _protected(source: str) -> Protected:
+    """`guards.protected` as a function of the target; none are protected where it is empty."""
+    if not source:
+        return lambda _: False
+    made = CelEnvironment({}).compile(source, scope=ScopeKind.TARGET, want=Want.BOOL)
+    assert not isinstance(made, tuple), "load_config has checked it"
+
+    def judge(target: Target) -> bool:
+        answer = made.evaluate(Scope(target=target))
+        if not isinstance(answer, bool):
+            raise CelFault(f"it gives {answer!r}, not true or false")
+        return answer
+
+    return judge
+
+
+def _password(written: str) -> str | None:
+    """The broker password in a file, or in a credential of the service manager (`credential:NAME`)."""
+    if not written:
+        return None
+    if written.startswith("credential:"):
+        folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials"))
+        return (folder / written.removeprefix("credential:")).read_text(encoding="utf-8").rstrip("\n")
+    return Path(written).read_text(encoding="utf-8").rstrip("\n")
+
+
+def _escalate(escalation: Escalation) -> None:
+    """Someone should know: on the log, at the level that alerts are made from."""
+    _log.error(
+        "escalation",
+        cause=escalation.cause.value,
+        reason=escalation.reason,
+        incident=escalation.incident,
+        intent=escalation.intent,
+        lease=escalation.lease,
+        severity=escalation.severity,
+    )
+
+
+def _leaves(failures: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for each in failures.exceptions:
+        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return leaves
