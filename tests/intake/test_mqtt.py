@@ -1,14 +1,22 @@
 """The contract of an MQTT door, over (MQTT 3.1.1, MQTT 5) and (real mosquitto, embedded rumqttd)."""
 
 import asyncio
+import gc
 import json
+import re
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiomqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from engine.config import BrokerConfig, IntakeConfig, TopicConfig
+from engine.config import BrokerConfig, IntakeConfig, MqttConfig, TlsConfig, TopicConfig
 from engine.intake.broker import EmbeddedBroker
+from engine.intake.mqtt import tls_context
+from tests.support.certificates import make_certificates
 from tests.support.doors import open_door, start_door
 from tests.support.mosquitto import Mosquitto, need_library, publish
 from tests.support.realparts import free_port, need
@@ -148,19 +156,21 @@ def test_reading_stops_at_the_limit_of_what_is_in_flight(kind, version, limit, t
 
     async def scenario():
         intake = IntakeConfig(**bounds)
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version, intake=intake) as running:
-                payloads = [b"%04d" % number + b"x" * 996 for number in range(400)]
-                await send(port, version, *payloads)
-                # mosquitto 2.0.11 holds back at 20 messages on 3.1.1; the limit is then reached at the next delivery
-                seen, got = [], []
-                while len(got) < 400:
-                    messages = await asyncio.wait_for(running.inbox.receive(15), 15)
-                    seen.append(running.door.status().in_flight)
-                    got += [each.payload for each in messages]
-                    await running.door.acknowledge(messages)
-                assert got == payloads
-                assert max(seen) <= 40
+        async with (
+            a_broker(kind, tmp_path, version) as port,
+            open_door(port, protocol=version, intake=intake) as running,
+        ):
+            payloads = [b"%04d" % number + b"x" * 996 for number in range(400)]
+            await send(port, version, *payloads)
+            # mosquitto 2.0.11 holds back at 20 messages on 3.1.1; the limit is then reached at the next delivery
+            seen, got = [], []
+            while len(got) < 400:
+                messages = await asyncio.wait_for(running.inbox.receive(15), 15)
+                seen.append(running.door.status().in_flight)
+                got += [each.payload for each in messages]
+                await running.door.acknowledge(messages)
+            assert got == payloads
+            assert max(seen) <= 40
 
     asyncio.run(scenario())
 
@@ -211,13 +221,15 @@ def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, version, tmp_pa
 
     async def scenario():
         intake = IntakeConfig(payload_bytes_max=10_000)
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version, intake=intake) as running:
-                await send(port, version, b"a" * 10_000, b"b" * 10_001)
-                small, large = await running.take(2)
-                assert (len(small.payload), small.size_bytes) == (10_000, 10_000)
-                assert (large.payload, large.size_bytes) == (b"b" * 4_096, 10_001)
-                assert running.door.status().oversized_total == 1
+        async with (
+            a_broker(kind, tmp_path, version) as port,
+            open_door(port, protocol=version, intake=intake) as running,
+        ):
+            await send(port, version, b"a" * 10_000, b"b" * 10_001)
+            small, large = await running.take(2)
+            assert (len(small.payload), small.size_bytes) == (10_000, 10_000)
+            assert (large.payload, large.size_bytes) == (b"b" * 4_096, 10_001)
+            assert running.door.status().oversized_total == 1
 
     asyncio.run(scenario())
 
@@ -319,6 +331,98 @@ def test_a_door_that_is_cancelled_while_connecting_leaves_no_connection(tmp_path
                 await send(broker.port, "3.1.1", b"x")
                 await running.take(1)
                 assert running.door.status().connects_total == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        ({"ca_file": "ca.crt", "certificate_file": "client.crt", "key_file": "client.key"}, ""),
+        ({"ca_file": "ca.crt"}, "lost|closed|required|EOF|reset|ALERT"),
+        ({"ca_file": "other.crt", "certificate_file": "client.crt", "key_file": "client.key"}, "verify failed"),
+    ],
+    ids=["client certificate", "no client certificate", "another authority"],
+)
+# paho leaves the socket of a failed handshake to the garbage collector
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_tls_wants_both_sides_to_prove_themselves(version, tls, problem, certificates, tmp_path):
+    """Real mosquitto over TLS: thousands of messages in one burst arrive; without the right papers nothing does."""
+    need("mosquitto")
+    settings = [
+        f"cafile {certificates / 'ca.crt'}",
+        f"certfile {certificates / 'server.crt'}",
+        f"keyfile {certificates / 'server.key'}",
+        "require_certificate true",
+        f"listener {(plain := free_port())} 127.0.0.1",
+    ]
+    files = {name: str(certificates / file) for name, file in tls.items()}
+
+    async def scenario():
+        config = MqttConfig(tls=TlsConfig(enabled=True, **files))
+        with Mosquitto(tmp_path, settings=settings) as broker:
+            running = start_door(broker.port, protocol=version, host="localhost", tls=tls_context(config))
+            try:
+                if problem:
+                    matching = re.compile(problem)
+                    await until_async(
+                        lambda: matching.search(running.door.status().problem), what=str(running.door.status())
+                    )
+                    assert not running.door.status().connected
+                else:
+                    await running.connected()
+                    await send(plain, version, *numbered(0, 2_000))
+                    assert await receive_and_acknowledge(running, 2_000) == numbered(0, 2_000)
+            finally:
+                await running.stop()
+
+    asyncio.run(scenario())
+    gc.collect()
+
+
+@pytest.mark.parametrize(("password", "problem"), [("right", ""), ("wrong", "[Nn]ot authori[sz]ed|Bad user name")])
+def test_a_password_opens_the_door_and_a_wrong_one_is_named(version, password, problem, tmp_path):
+    """Real mosquitto with a password file: the refusal of the CONNACK is the door's problem."""
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o600)
+    subprocess.run([need("mosquitto_passwd"), "-b", str(passwords), "halon", "right"], check=True, capture_output=True)
+
+    async def scenario():
+        settings = [f"password_file {passwords}", "allow_anonymous false"]
+        with Mosquitto(tmp_path, settings=settings) as broker:
+            running = start_door(broker.port, protocol=version, username="halon", password=password)
+            try:
+                if problem:
+                    matching = re.compile(problem)
+                    await until_async(
+                        lambda: matching.search(running.door.status().problem), what=str(running.door.status())
+                    )
+                else:
+                    await running.connected()
+            finally:
+                await running.stop()
+
+    asyncio.run(scenario())
+
+
+def test_user_properties_and_content_type_of_mqtt_5_come_with_the_message(kind, tmp_path):
+    """Binary mode needs them."""
+
+    async def scenario():
+        async with a_broker(kind, tmp_path, "5") as port, open_door(port, protocol="5") as running:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = [("specversion", "1.0"), ("id", "é")]
+            properties.ContentType = "application/json"
+            async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+                await client.publish("t/a", b"{}", qos=1, properties=properties)
+            (message,) = await running.take(1)
+            assert message.properties == (("specversion", "1.0"), ("id", "é"))
+            assert message.content_type == "application/json"
 
     asyncio.run(scenario())
 

@@ -43,7 +43,6 @@ class Mosquitto:
             "\n".join(
                 [
                     *(["user root"] if data.owner() == "root" else []),
-                    f"listener {self.port} 127.0.0.1",
                     *(["allow_anonymous true"] if anonymous else []),
                     "persistence true",
                     f"persistence_location {data}/",
@@ -51,6 +50,7 @@ class Mosquitto:
                     "autosave_interval 1",
                     "max_queued_messages 0",
                     "log_dest stderr",
+                    f"listener {self.port} 127.0.0.1",
                     *self.settings,
                 ]
             )

@@ -1,0 +1,138 @@
+"""Received messages to events, or to dead letters that say why not; by the format of their topic.
+
+`engine.pipeline` calls it for every message. Bad input is data here: nothing raises for it.
+"""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.cel.environment import CelEnvironment
+from engine.cloudevents import Malformed, decode, decode_binary
+from engine.config import Config, TopicConfig
+from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, DeadLetter, Received
+from engine.intake.mapping import EventMapper, compile_map
+from engine.intake.topics import matches
+from engine.model import Event
+
+LETTERS_PER_MESSAGE_MAX = 10
+"""A batch with more bad events than this gives this many letters, the last of which counts the rest."""
+TOPICS_CACHED_MAX = 10_000
+
+_CLOUDEVENTS_TYPE = "application/cloudevents"
+_ATTRIBUTE = re.compile(r"[a-z0-9]+")
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Formats:
+    """The formats of all topics of a config. Raises ValueError where an expression of a `map` does not compile."""
+
+    def __init__(self, config: Config) -> None:
+        environment = CelEnvironment({})
+        self._payload_bytes_max = config.intake.payload_bytes_max
+        self._events_max = config.intake.payload_events_max
+        self._topics: dict[str, list[tuple[TopicConfig, EventMapper | None]]] = {
+            broker.name: [(each, _mapper(each, environment)) for each in broker.topics] for broker in config.mqtt
+        }
+        self._known: dict[tuple[str, str], tuple[TopicConfig, EventMapper | None] | None] = {}
+
+    def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
+        """The events of a message in their order, and a dead letter for what of it could not become one."""
+        if received.events is not None:
+            return received.events
+        if received.size_bytes > self._payload_bytes_max:
+            limit = f"`intake.payload_bytes_max` is {self._payload_bytes_max}"
+            return [_letter(received, f"the payload has {received.size_bytes} bytes; {limit}")]
+        found = self._topic(received.door, received.topic)
+        if found is None:
+            # A persistent session keeps the subscriptions of earlier configs
+            return [_letter(received, "no topic of the config matches: the broker still holds an older subscription")]
+        _, mapper = found
+        if mapper is not None:
+            event = mapper.event(
+                received.payload,
+                topic=received.topic,
+                source=f"/{received.door}/{received.topic}",
+                arrived_us=received.received_us,
+                retained=received.retained,
+            )
+            return [_letter(received, event.reason) if isinstance(event, Malformed) else event]
+        return self._cloudevents(received)
+
+    def _cloudevents(self, received: Received) -> Sequence[Event | DeadLetter]:
+        if received.properties and not received.content_type.startswith(_CLOUDEVENTS_TYPE):
+            attributes = dict(received.properties)
+            if "specversion" in attributes:
+                return [self._binary(received, attributes)]
+        decoded = decode(received.payload, arrived_us=received.received_us, events_max=self._events_max)
+        if not decoded.malformed:
+            return decoded.events
+        return [*decoded.events, *_letters(received, decoded.malformed)]
+
+    def _binary(self, received: Received, attributes: dict[str, str]) -> Event | DeadLetter:
+        """MQTT 5 binary mode: attributes are user properties, data is the payload."""
+        if len(attributes) != len(received.properties):
+            return _letter(received, "a user property is given twice")
+        # Not every user property is an attribute: what can't be the name of one belongs to somebody else
+        own = {
+            name: value for name, value in attributes.items() if name.isascii() and name.isalnum() and name.islower()
+        }
+        event = decode_binary(
+            own, received.payload, content_type=received.content_type or None, arrived_us=received.received_us
+        )
+        return _letter(received, event.reason) if isinstance(event, Malformed) else event
+
+    def _topic(self, door: str, topic: str) -> tuple[TopicConfig, EventMapper | None] | None:
+        """The first entry of the door's `topics` whose filter the topic falls under."""
+        known = (door, topic)
+        try:
+            return self._known[known]
+        except KeyError:
+            if len(self._known) >= TOPICS_CACHED_MAX:
+                self._known.clear()
+            found = next((each for each in self._topics.get(door, []) if matches(each[0].filter, topic)), None)
+            self._known[known] = found
+            return found
+
+
+def _mapper(topic: TopicConfig, environment: CelEnvironment) -> EventMapper | None:
+    if topic.format == "cloudevents":
+        return None
+    if topic.map is None:
+        raise ValueError(f'topic `{topic.filter}`: `format = "json"` needs a `map`')
+    made = compile_map(topic.map, environment)
+    if isinstance(made, EventMapper):
+        return made
+    attribute, problems = next(iter(made.items()))
+    raise ValueError(f"topic `{topic.filter}`: `map.{attribute}`: {problems[0].message}")
+
+
+def _letters(received: Received, malformed: Sequence[Malformed]) -> list[DeadLetter]:
+    """A dead letter per bad event of a batch, with that event as its payload; bounded."""
+    if malformed[0].index is None:
+        return [_letter(received, malformed[0].reason)]
+    events = _RAW_LIST.decode(received.payload)
+    letters = []
+    for each in malformed[:LETTERS_PER_MESSAGE_MAX]:
+        assert each.index is not None, "the events of a batch have their places"
+        reason = f"event {each.index} of the batch: {each.reason}"
+        letters.append(_letter(received, reason, bytes(events[each.index])))
+    rest = len(malformed) - LETTERS_PER_MESSAGE_MAX
+    if rest > 0:
+        letters[-1] = msgspec.structs.replace(
+            letters[-1], reason=f"{letters[-1].reason} (and {rest} more of this batch)"
+        )
+    return letters
+
+
+def _letter(received: Received, reason: str, payload: bytes | None = None) -> DeadLetter:
+    whole = received.payload if payload is None else payload
+    return DeadLetter(
+        door=received.door,
+        topic=received.topic,
+        reason=reason,
+        received_us=received.received_us,
+        size_bytes=received.size_bytes if payload is None else len(payload),
+        payload=whole[:DEADLETTER_PAYLOAD_BYTES_MAX],
+    )
