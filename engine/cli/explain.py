@@ -1,5 +1,6 @@
 """`halon explain`: why an incident fired (signals, values, thresholds, events), and what became of each step."""
 
+import itertools
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from engine.cli.output import (
 from engine.cli.setup import config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
-from engine.operate.contract import EvidenceView, IncidentDetail, StepView
+from engine.operate.contract import EvidenceView, IncidentDetail, Station, StepView
 
 EVIDENCE_SHOWN_MAX = 20
 EVENT_IDS_SHOWN_MAX = 8
@@ -152,10 +153,15 @@ def _print_step(step: StepView) -> None:
         pairs.append(("lease", step.lease))
     if step.tries > 1:
         pairs.append(("tries", step.tries))
-    way = " → ".join(
-        each.name if at == 0 else f"{each.name} +{duration_text(each.after_ms)}"
-        for at, each in enumerate(step.stations)
-    )
-    if way:
-        pairs.append(("way", way))
+    if step.stations:
+        pairs.append(("way", _way(step.stations)))
     fields(pairs, indent=4)
+
+
+def _way(stations: tuple[Station, ...]) -> str:
+    """From event to the last station: what each leg took, and all of them together."""
+    legs = [
+        f"{each.name} +{duration_text(each.after_ms - before.after_ms)}"
+        for before, each in itertools.pairwise(stations)
+    ]
+    return f"{' → '.join([stations[0].name, *legs])}  ({duration_text(stations[-1].after_ms)} in all)"

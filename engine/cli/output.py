@@ -178,12 +178,14 @@ def time_text(time: datetime | None) -> str:
 
 
 def duration_text(milliseconds: float) -> str:
-    """`3.2 ms`, `1.25 s`, `4.0 min`: as exact as it is telling."""
+    """`3.2 ms`, `1.25 s`, `4.0 min`, `3.5 d`: as exact as it is telling."""
     if abs(milliseconds) < 1_000:
         return f"{milliseconds:.1f} ms"
     if abs(milliseconds) < 120_000:
         return f"{milliseconds / 1_000:.2f} s"
-    return f"{milliseconds / 60_000:.1f} min"
+    if abs(milliseconds) < 2 * 86_400_000:
+        return f"{milliseconds / 60_000:.1f} min"
+    return f"{milliseconds / 86_400_000:.1f} d"
 
 
 def plural(count: int, thing: str) -> str:

@@ -64,7 +64,7 @@ def test_explain_says_why_it_fired_and_why_each_step_was_taken_or_not(place):
     assert [line for line in text.splitlines() if line] == EXPLAINED.strip().splitlines()
 
 
-REST_OF_THE_WAY = " → durable +4.0 ms → applying +8.0 ms → applied +12.0 ms → verified +16.5 ms"
+REST_OF_THE_WAY = " → durable +3.0 ms → applying +4.0 ms → applied +4.0 ms → verified +4.5 ms  (16.5 ms in all)"
 EXPLAINED = f"""
 data-poisoning  critical  contained  {INCIDENT.id}
   about      run=run-7
@@ -101,18 +101,18 @@ LEASE               STATE     ACTION          TARGET                            
     outcome  applied
     because  1 stopped
     lease    {LEASE.id}
-    way      event → received +0.5 ms → matched +1.0 ms{REST_OF_THE_WAY}
+    way      event → received +0.5 ms → matched +0.5 ms{REST_OF_THE_WAY}
   contain.1  file.rotate-token  refused
     params   {{"pid":4242}}
     verdict  enforce
     because  protected: owner is `core`
-    way      event → received +0.5 ms → matched +1.0 ms
+    way      event → received +0.5 ms → matched +0.5 ms  (1.0 ms in all)
   recover.0  model.restore  held
     params     {{"pid":4242}}
     verdict    hold
     because    the step asks for approval
     waits for  approval until 2026-01-01 00:20:21Z
-    way        event → received +0.5 ms → matched +1.0 ms
+    way        event → received +0.5 ms → matched +0.5 ms  (1.0 ms in all)
 """
 
 
