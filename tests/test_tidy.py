@@ -17,6 +17,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cli/deadletters.py": "tests/cli/test_incidents.py",
     "engine/cli/explain.py": "tests/cli/test_incidents.py",
     "engine/cli/leases.py": "tests/cli/test_incidents.py",
+    "engine/cli/loading.py": "tests/cli/test_check.py",
     "engine/cli/setup.py": "tests/cli/test_group.py",
     "engine/cli/status.py": "tests/cli/test_incidents.py",
     "engine/cli/steering.py": "tests/cli/test_incidents.py",

@@ -9,8 +9,9 @@ import click
 from actions.table import load_catalogue
 from engine.cel.contract import Expression
 from engine.cel.template import Template
+from engine.cli.loading import read_rules
 from engine.cli.output import emit, note, plural, say, table
-from engine.cli.setup import UsageFailure, config_option, json_option, read_rules, shown
+from engine.cli.setup import UsageFailure, config_option, json_option, shown
 from engine.config import Config
 from engine.configfile import load_config
 from engine.diagnostics import Diagnostic, Level, render, sort, to_json

@@ -10,8 +10,7 @@ from engine.cli.output import STYLES, emit, key_text, say, styled, table, time_t
 from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
-from engine.operate.contract import IncidentDetail, IncidentRow
-from engine.operate.control import Resolution
+from engine.operate.contract import IncidentDetail, IncidentRow, Resolution
 
 
 @click.group(cls=ListGroup)

@@ -12,8 +12,9 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actions.table import load_catalogue
+from engine.cli.loading import require_rules
 from engine.cli.output import console, emit, json_text, key_text, plural, say, table, word
-from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup, require_rules
+from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup
 from engine.clock import parse_time_us
 from engine.model import Event, Json
 from engine.replay import Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
@@ -79,8 +80,8 @@ def replay(
 
     Exit codes: 0 done (--against: no difference), 1 a difference, or the recording is damaged, 2 usage or bad rules.
     """
-    setup = read_setup(config_path)
     catalogue = load_catalogue().catalogue
+    setup = read_setup(config_path, catalogue)
     rules = require_rules(rules_paths or setup.places.rules, catalogue, setup.config)
 
     def replayed(chosen: RuleSet, recording: Iterable[Event | Line]) -> Replay:

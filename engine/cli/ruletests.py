@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from actions.table import load_catalogue
+from engine.cli.loading import require_rules
 from engine.cli.output import clean, emit, plural, say
-from engine.cli.setup import UsageFailure, config_option, json_option, read_setup, require_rules, shown
+from engine.cli.setup import UsageFailure, config_option, json_option, read_setup, shown
 from engine.config import Config
 from engine.diagnostics import render, sort, to_json
 from engine.model import Json, Struct
@@ -103,7 +104,7 @@ def _what_to_test(
     usable = config_path is not None or not paths or find_config().parent == Path.cwd()
     if not usable:
         return Config(), paths, rules_paths or _beside(paths)
-    setup = read_setup(config_path)
+    setup = read_setup(config_path, load_catalogue().catalogue)
     ours = setup.places.rules
     inside = all(any(path.resolve().is_relative_to(folder.resolve()) for folder in ours) for path in paths)
     return setup.config, paths or ours, rules_paths or (ours if inside else _beside(paths))

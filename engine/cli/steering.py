@@ -7,7 +7,7 @@ import click
 from engine.cli.daemon import Daemon
 from engine.cli.setup import config_option, json_option
 from engine.operate.client import segment
-from engine.operate.control import Reason
+from engine.operate.contract import Reason
 
 _STEP_HELP = (
     "STEP is a place such as `recover.1`, an action's name, or an intent id, as `halon explain INCIDENT` shows."

@@ -52,6 +52,18 @@ Act = Done | NotDone | NotFound
 """What became of a steering act: a closed union."""
 
 
+class Reason(Struct, frozen=True):
+    """Body of release, deny and pause."""
+
+    reason: str = ""
+
+
+class Resolution(Struct, frozen=True):
+    """Body of close."""
+
+    resolution: str
+
+
 class Steering(Protocol):
     """The daemon, as seen from its control socket. `who` goes into the audit log; every act is recorded there."""
 

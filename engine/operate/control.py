@@ -20,7 +20,7 @@ from aiohttp import web
 from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
 from engine.operate import views
-from engine.operate.contract import Act, Done, NotDone, NotFound, Status, Steering, Stored
+from engine.operate.contract import Act, Done, NotDone, NotFound, Reason, Resolution, Status, Steering, Stored
 from engine.operate.metrics import CONTENT_TYPE, Metrics
 from engine.operate.peers import GROUP, Peer, group_id, identify
 from engine.store.connection import Connection
@@ -47,18 +47,6 @@ class Reader(Protocol):
     """`Store.read`: runs a function on a connection that can't write."""
 
     def __call__(self, function: Callable[[Connection], T], /) -> Awaitable[T]: ...
-
-
-class Reason(Struct, frozen=True):
-    """Body of release, deny and pause."""
-
-    reason: str = ""
-
-
-class Resolution(Struct, frozen=True):
-    """Body of close."""
-
-    resolution: str
 
 
 class ControlServer:

@@ -14,8 +14,8 @@ import pytest
 from engine.model import Struct
 from engine.operate import control
 from engine.operate.client import Client, DaemonDown, _UnixConnection
-from engine.operate.contract import IncidentRow
-from engine.operate.control import ControlError, Reason
+from engine.operate.contract import IncidentRow, Reason, Resolution
+from engine.operate.control import ControlError
 from tests.support.realparts import need_root
 from tests.support.steered import serving
 from tests.support.stored import INCIDENT, LEASE, RESTORE, make_database
@@ -95,7 +95,7 @@ def test_every_act_reaches_the_daemon_with_who_did_it(place):
         client.act(f"{step}/approve")
         client.act(f"{step}/deny", Reason(reason="no"))
         client.act(f"/v1/incidents/{INCIDENT.id}/ack")
-        client.act(f"/v1/incidents/{INCIDENT.id}/close", control.Resolution(resolution="resolved"))
+        client.act(f"/v1/incidents/{INCIDENT.id}/close", Resolution(resolution="resolved"))
         client.act("/v1/pause", Reason())
         client.act("/v1/resume")
         client.act("/v1/reload")
