@@ -121,14 +121,22 @@ def read_secret(context: ActionContext, name: str) -> str:
         raise TargetError(f"there is no secret named `{name}`; add it to the secrets of halond") from error
 
 
-async def run(argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 20.0) -> tuple[int, bytes, bytes]:
+async def run(
+    argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 20.0, env: Mapping[str, str] | None = None
+) -> tuple[int, bytes, bytes]:
     """Runs a program without a shell: exit code, output, errors. It is killed on time-out and on cancellation.
+
+    `env` is added to halond's environment.
 
     Raises TargetError where it can't be started or does not end.
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=None if env is None else {**os.environ, **env},
         )
     except OSError as error:
         raise TargetError(f"can't run {argv[0]}: {describe(error)}; install it", retryable=True) from error

@@ -21,6 +21,9 @@ from actions.models.model_quarantine import ModelQuarantine
 from actions.models.model_restore import ModelRestore
 from actions.training.process_freeze import ProcessFreeze
 from actions.training.process_kill import ProcessKill
+from actions.training.slurm_cancel import SlurmCancel
+from actions.training.slurm_hold_user import SlurmHoldUser
+from actions.training.slurm_suspend import SlurmSuspend
 from engine.action import Action, Catalogue
 from engine.model import Struct
 
@@ -35,6 +38,9 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     # training
     ProcessFreeze,
     ProcessKill,
+    SlurmSuspend,
+    SlurmCancel,
+    SlurmHoldUser,
     # credential
     FileRotateToken,
     PostgresDisableLogin,

@@ -32,7 +32,7 @@ class ModelParams(Params, frozen=True):
 
 
 class ModelSettings(Settings, frozen=True):
-    """`folder` has one folder per model, `quarantine` takes what is moved aside, `backups` has MODEL/VERSION/SHA256SUMS."""
+    """`folder` has one folder per model, `quarantine` takes what is moved aside, `backups` MODEL/VERSION/SHA256SUMS."""
 
     folder: str = "/srv/models"
     quarantine: str = "/srv/models-quarantine"

@@ -51,8 +51,8 @@ class Harness(ABC):
 
     action: ClassVar[str]
     counts_effects: ClassVar[bool] = True
-    survives_kill: ClassVar[bool] = True
-    """False where a forked child can't reach the target (the reason stands beside it)."""
+    stride: ClassVar[int] = 1
+    """Of how many awaits one is interrupted, where a fresh target takes seconds."""
 
     def __init__(self, tmp: Path) -> None:
         self.tmp = tmp
