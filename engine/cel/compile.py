@@ -154,8 +154,12 @@ class _Writer:
         except _Hopeless:
             if self._bound:
                 raise  # inside a macro, which then is left to its exact form as a whole
+            try:
+                exactly = build(node, self._lists)
+            except Unsupported:
+                raise _Hopeless from None  # a piece such as `signals` alone: what it is a part of has an exact form
             frame = ast.Call(_name("_Frame"), [_name("scope")], [])
-            return _call(self._keep(build(node, self._lists)), frame), _Kind.DYN
+            return _call(self._keep(exactly), frame), _Kind.DYN
 
     def _fast(self, node: Node) -> _Piece:
         match node:

@@ -90,6 +90,12 @@ def environments(kind: ScopeKind, lists: Mapping[str, tuple[Json, ...]]) -> Envi
     )
 
 
+def constant_error(function: str, text: str) -> str:
+    """What the library says of `timestamp('text')` or `duration('text')`; empty where it is one."""
+    result = _CONSTANTS[function].eval(data={"text": text})
+    return str(result.value()) if result.type() == cel.Type.ERROR else ""
+
+
 def _strict_type(root: str) -> Any:
     if root in _MESSAGES:
         return cel.Type(_MESSAGES[root])
@@ -153,3 +159,7 @@ def _add_message(message: descriptor_pb2.DescriptorProto, fields: Mapping[str, s
 
 
 _POOL = _descriptor_pool()
+_CONSTANTS = {
+    function: cel.NewEnv(_POOL, variables={"text": cel.Type.STRING}).compile(f"{function}(text)")
+    for function in ("timestamp", "duration")
+}

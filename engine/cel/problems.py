@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from engine.cel.contract import CelFault
-from engine.cel.declare import LIST_PREFIX, ROOTS, SHAPES, ScopeKind
+from engine.cel.declare import LIST_PREFIX, ROOTS, SHAPES, ScopeKind, constant_error
 from engine.cel.semantics import regex
 from engine.cel.syntax import Call, Literal, Node, walk
 from engine.diagnostics import suggest
@@ -114,8 +114,17 @@ def _literal_problem(call: Call) -> Iterator[tuple[str, str, ProblemKind]]:
                 regex(pattern)
             except CelFault as fault:
                 yield str(fault), "inside CEL strings, `\\` is `\\\\`; or write r'…'", ProblemKind.REGEX
+        case Call(function="timestamp" | "duration" as function, args=(Literal(value=str(text)),)):
+            if constant_error(function, text):
+                yield f"{text!r:.80} is no {function}", _LITERAL_HELP[function], ProblemKind.LITERAL
         case _:
             return
+
+
+_LITERAL_HELP = {
+    "timestamp": "RFC 3339, such as `2026-01-31T12:00:00Z`",
+    "duration": "a number and a unit of h, m, s, ms, such as `90s` or `1h30m`",
+}
 
 
 def type_words(name: str) -> str:

@@ -37,7 +37,18 @@ _INFINITY = float("inf")
 class RuntimeExpression:
     """A checked expression that the C++ runtime evaluates."""
 
-    __slots__ = ("_named", "_program", "_want", "_with_time", "compiled", "lists", "result", "source", "tree")
+    __slots__ = (
+        "_has_nul",
+        "_named",
+        "_program",
+        "_want",
+        "_with_time",
+        "compiled",
+        "lists",
+        "result",
+        "source",
+        "tree",
+    )
 
     def __init__(
         self,
@@ -60,14 +71,15 @@ class RuntimeExpression:
         self.tree = tree
         self.lists = {name: lists[name] for name in (each.removeprefix(LIST_PREFIX) for each in names) if name in lists}
         self._named = {LIST_PREFIX + name: list(values) for name, values in self.lists.items()}
+        self._has_nul = has_nul(self._named)
 
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain Python, of the wanted kind. Raises CelFault."""
         try:
-            result = self._program.eval(data=activation(scope, with_time=self._with_time) | self._named)
-            if result.type() == cel.Type.ERROR:
-                raise CelFault(_reason(str(result.value())))
-            value = result.plain_value()
+            data = activation(scope, with_time=self._with_time)
+            if self._has_nul or has_nul(data):
+                raise CelFault("a text has a NUL character, which this condition can't be evaluated on")
+            value = _plain_result(self._program.eval(data=data | self._named))
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise CelFault(_reason(str(error))) from error
         return check_wanted(value, self._want)
@@ -165,6 +177,33 @@ def signal_map(signal: Signal, *, with_time: bool = True) -> dict[str, Any]:
 def target_map(target: Target) -> dict[str, Any]:
     """A target's attributes."""
     return {"kind": target.kind, "name": target.name, "labels": target.labels}
+
+
+def has_nul(value: Any) -> bool:
+    """Whether a text in it has a NUL character, at which the library cuts texts off that it is handed."""
+    if type(value) is str:
+        return "\0" in value
+    if type(value) is dict:
+        return any(has_nul(name) or has_nul(each) for name, each in value.items())
+    return type(value) is list and any(has_nul(each) for each in value)
+
+
+def _plain_result(result: Any) -> Any:
+    """The library's value as plain Python. Raises CelFault where it is an error."""
+    kind = result.type()
+    if kind == cel.Type.ERROR:
+        raise CelFault(_reason(str(result.value())))
+    # The library gives away a reference to None that it does not own for each null it converts, which ends the process
+    # after some thousands of them where None is counted (Python 3.11): nulls are never asked for.
+    if kind == cel.Type.NULL:
+        return None
+    if kind == cel.Type.LIST:
+        return [_plain_result(each) for each in result.value()]
+    if kind == cel.Type.MAP:
+        return {name: _plain_result(each) for name, each in result.value().items()}
+    if kind == cel.Type.BYTES:
+        return bytes(result.plain_value())
+    return result.plain_value()
 
 
 def _reason(message: str) -> str:

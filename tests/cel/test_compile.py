@@ -1,18 +1,17 @@
 """Compiled conditions against the real C++ runtime, on generated expressions and JSON values."""
 
-from typing import Any
+from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cel.compile import CompiledExpression
 from engine.cel.contract import CelFault, Expression, Scope
 from engine.cel.environment import CelEnvironment, ScopeKind, Want
 from engine.model import Event
-from tests.support.celtext import conditional, events, expressions, outcome, same
+from tests.support.celtext import LISTS, Generator, outcome, same
 
-LISTS: dict[str, tuple[Any, ...]] = {"words": ("a", "run-7", "é"), "odd": (1, 2.0, True, None, "b", 2**53 + 1, 2**70)}
 ENVIRONMENT = CelEnvironment(LISTS)
 EVENT = Event(
     id="e-1",
@@ -39,24 +38,38 @@ def assert_both_ways_agree(source: str, want: Want, seen: list[Event]) -> None:
         scope = Scope(event=event)
         by_runtime = outcome(made._runtime, scope)
         by_code = outcome(made, scope)
-        assert same(by_code, by_runtime), (by_code, by_runtime, event.data)
+        assert same(by_code, by_runtime), (source, by_code, by_runtime, event)
 
 
-MODERATE = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEEDS = st.integers(0, 2**32)
+MODERATE = settings(max_examples=500, deadline=None)
 
 
 @MODERATE
-@given(source=conditional(), seen=st.lists(events(), min_size=3, max_size=6))
-def test_compiled_conditions_equal_the_runtime(source: str, seen: list[Event]) -> None:
+@given(seed=SEEDS)
+def test_compiled_conditions_equal_the_runtime(seed: int) -> None:
     """A condition has the same truth or faults the same on both ways, whatever the event holds."""
-    assert_both_ways_agree(source, Want.BOOL, seen)
+    make = Generator(seed)
+    assert_both_ways_agree(make.condition(), Want.BOOL, [make.event() for _ in range(6)])
 
 
 @MODERATE
-@given(source=expressions(), want=st.sampled_from(Want), seen=st.lists(events(), min_size=3, max_size=6))
-def test_compiled_values_equal_the_runtime(source: str, want: Want, seen: list[Event]) -> None:
+@given(seed=SEEDS, kind=st.sampled_from(("number", "text", "list", "map", "bool")), want=st.sampled_from(Want))
+def test_compiled_values_equal_the_runtime(seed: int, kind: str, want: Want) -> None:
     """Any expression, wanted as anything, has the same value of the same type or faults the same on both ways."""
-    assert_both_ways_agree(source, want, seen)
+    make = Generator(seed)
+    assert_both_ways_agree(make.value(kind), want, [make.event() for _ in range(6)])
+
+
+def test_the_generated_conditions_test_something() -> None:
+    """Of 300 generated conditions most are well typed, and each of true, false and a fault comes up often."""
+    ends: Counter[object] = Counter()
+    for seed in range(300):
+        make = Generator(seed)
+        made = ENVIRONMENT.compile(make.condition(), scope=ScopeKind.EVENT, want=Want.BOOL)
+        ends["ill-typed" if isinstance(made, tuple) else outcome(made, Scope(event=make.event()))] += 1
+    assert ends["ill-typed"] < 150
+    assert min(ends[True], ends[False], ends[CelFault]) > 30
 
 
 @pytest.mark.parametrize(
