@@ -147,6 +147,7 @@ class Daemon:
                 config=msgspec.structs.replace(config, guards=msgspec.structs.replace(config.guards, mode=self._mode)),
                 secrets=Secrets.of_process(),
                 notify=_escalate,
+                moved=observer.moved,
                 state_dir=self._places.state_dir,
                 protected=_protected(config.guards.protected),
             )

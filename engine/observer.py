@@ -5,8 +5,10 @@ from collections import Counter, deque
 from engine.clock import SECOND_US, Clock
 from engine.core import CoreStep
 from engine.logs import DecisionLog, get_logger
+from engine.model import Intent
 from engine.operate.metrics import Metrics
 from engine.pipeline import Batch
+from engine.store.intents import Move
 
 _WINDOW_S = 10
 
@@ -41,6 +43,12 @@ class Observer:
         """The store does not take a batch; nothing is acknowledged until it does."""
         self._metrics.commit_failed()
         self._log.error("the store does not take a batch; intake waits, nothing is acknowledged", reason=reason)
+
+    def moved(self, intent: Intent, change: Move) -> None:
+        """An intent went on; where that ended it, its outcome is counted, and the time it took."""
+        if change.to.settled:
+            latency_us = change.at_us - (intent.trigger_us or intent.at_us)
+            self._metrics.settled(intent, change.to, latency_us=latency_us)
 
     def events_per_s(self) -> float:
         """The mean rate over the last ten whole seconds."""

@@ -60,6 +60,7 @@ class Chronicle:
             reason=change.reason,
             lease=change.lease,
         )
+        self._environment.moved(intent, change)
         cause = _CAUSES.get(change.to)
         if cause is not None:
             self._environment.notify(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from engine.clock import SECOND_US, Clock
 from engine.config import ContainConfig, GuardsConfig
-from engine.model import IncidentId, IntentId, LeaseId, Severity, Struct, Target
+from engine.model import IncidentId, Intent, IntentId, LeaseId, Severity, Struct, Target
 from engine.store.database import Store
+from engine.store.intents import Move
 
 BACKOFF_MAX_US = 30_000_000
 """A retry waits no longer than this."""
@@ -43,6 +44,9 @@ class Escalation(Struct, frozen=True):
 Notify = Callable[[Escalation], None]
 """Is told of escalations after they are durable; must return at once."""
 
+Moved = Callable[[Intent, Move], None]
+"""Is told of each move of an intent after it is durable; must return at once."""
+
 Protected = Callable[[Target], bool]
 """Whether a target may never be acted on; raises CelFault where that cannot be told, which counts as yes."""
 
@@ -55,6 +59,7 @@ class Environment(Struct, frozen=True):
     contain: ContainConfig
     guards: GuardsConfig
     notify: Notify
+    moved: Moved
     protected: Protected
     state_dir: Path
     jitter: Callable[[], float]

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.model import Secret
+
 T = TypeVar("T")
 
 SECRET_BYTES_MAX = 65_536
@@ -18,24 +20,20 @@ SCRUBBED_CHARS_MIN = 6
 """Shorter secrets are not scrubbed from texts: they would blot out ordinary words."""
 
 
-class Secret:
-    """A text that is shown to nobody unless asked for by `reveal`."""
+class NamedSecret(Secret):
+    """A secret that knows the name by which it was looked up."""
 
-    __slots__ = ("_value", "name")
+    __slots__ = ("name",)
 
     def __init__(self, name: str, value: str) -> None:
+        super().__init__(value)
         self.name = name
-        self._value = value
-
-    def reveal(self) -> str:
-        """The text itself; for the call that needs it and nothing else."""
-        return self._value
 
     def __repr__(self) -> str:
         return f"Secret({self.name})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, NamedSecret) and other._value == self._value
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -72,7 +70,7 @@ class Secrets:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         return cls(files=files, credentials_dir=Path(directory) if directory else None, environment=os.environ)
 
-    def get(self, name: str) -> Secret:
+    def get(self, name: str) -> NamedSecret:
         """The secret of that name. Raises KeyError, which names the places looked at and none of their contents."""
         if name in self._files:
             return self._keep(name, _read(self._files[name], name))
@@ -104,12 +102,12 @@ class Secrets:
                 text = text.replace(value, f"[secret {name}]")
         return text
 
-    def _keep(self, name: str, value: str) -> Secret:
+    def _keep(self, name: str, value: str) -> NamedSecret:
         if len(value) >= SCRUBBED_CHARS_MIN:
             self._revealed[value] = name
             while len(self._revealed) > 1_000:
                 del self._revealed[next(iter(self._revealed))]
-        return Secret(name, value)
+        return NamedSecret(name, value)
 
 
 def _read(path: Path, name: str) -> str:

@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.contain import steering
 from engine.contain.calls import Calls
 from engine.contain.chronicle import Chronicle
-from engine.contain.environment import Environment, Notify, Protected
+from engine.contain.environment import Environment, Moved, Notify, Protected
 from engine.contain.executor import Executor
 from engine.contain.guards import Switch
 from engine.contain.housekeeping import Housekeeping
@@ -55,6 +55,7 @@ class Contain:
         config: Config,
         secrets: Secrets,
         notify: Notify,
+        moved: Moved = lambda _intent, _move: None,
         state_dir: Path,
         protected: Protected = lambda _: False,
         jitter: Callable[[], float] = _RANDOM.random,
@@ -65,6 +66,7 @@ class Contain:
             contain=config.contain,
             guards=config.guards,
             notify=notify,
+            moved=moved,
             protected=protected,
             state_dir=state_dir,
             jitter=jitter,

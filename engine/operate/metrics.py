@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from engine.clock import SECOND_US
-from engine.model import Fault, Incident, Intent, Mode, Outcome, Signal
+from engine.model import Fault, Incident, Intent, IntentState, Mode, Phase, Signal
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABEL_VALUES_MAX = 200
@@ -101,11 +101,10 @@ class Metrics:
         """A step was decided."""
         self._intents.labels(intent.action, intent.verdict.value).inc()
 
-    def outcome(self, intent: Intent, outcome: Outcome, *, verified: bool, latency_us: int | None = None) -> None:
-        """A step ended; `latency_us` from the event counts where it was verified."""
-        word = "verified" if verified else type(outcome).__name__.lower()
-        self._outcomes.labels(intent.action, word).inc()
-        if verified and latency_us is not None:
+    def settled(self, intent: Intent, state: IntentState, *, latency_us: int) -> None:
+        """A step ended so; `latency_us` from the event counts as time to containment only where it was verified."""
+        self._outcomes.labels(intent.action, state.value).inc()
+        if state is IntentState.VERIFIED and intent.phase is Phase.CONTAIN:
             self._contained.observe(max(0, latency_us) / SECOND_US)
 
     def fault(self, fault: Fault) -> None:

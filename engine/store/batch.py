@@ -53,8 +53,8 @@ def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: Ba
     for name, body in batch.facts:
         state.put_fact(connection, name, body)
     for incident in batch.incidents:
-        if incidents.put(connection, incident):
-            _set_deadlines(connection, incident, limits)
+        if incidents.put(connection, incident, at_us=batch.matched_us):
+            _set_deadlines(connection, incident, limits, since_us=batch.matched_us)
     for intent in batch.intents:
         intents.put(connection, intent, received_us=batch.at_us, matched_us=batch.matched_us)
     for intent in batch.skipped:
@@ -66,8 +66,11 @@ def commit_batch(connection: sqlite3.Connection, batch: BatchChanges, limits: Ba
         deadletters.put(connection, letter, kept_max=limits.deadletters_max)
 
 
-def _set_deadlines(connection: sqlite3.Connection, incident: Incident, limits: BatchLimits) -> None:
-    """The clock of a new incident: each deadline is a timer that `engine.contain` looks at when it is due."""
+def _set_deadlines(connection: sqlite3.Connection, incident: Incident, limits: BatchLimits, *, since_us: int) -> None:
+    """The clock of a new incident: each deadline is a timer that `engine.contain` looks at when it is due.
+
+    It runs from when the incident was found, not from its events' time: nobody can be late before knowing.
+    """
     for phase, within_us in (
         (Phase.CONTAIN, limits.contain_within_us),
         (Phase.INVESTIGATE, limits.investigate_within_us),
@@ -77,7 +80,7 @@ def _set_deadlines(connection: sqlite3.Connection, incident: Incident, limits: B
             connection,
             Timer(
                 name=f"{timers.DEADLINE}{phase.value}:{incident.id}",
-                due_us=incident.opened_us + within_us,
+                due_us=since_us + within_us,
                 body={"incident": incident.id, "phase": phase.value, "within_us": within_us},
             ),
         )

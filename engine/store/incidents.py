@@ -20,8 +20,8 @@ _COLUMNS = (
 _FROM = "FROM incidents LEFT JOIN evidence ON evidence.incident = incidents.id"
 
 
-def put(connection: sqlite3.Connection, incident: Incident) -> bool:
-    """Write an incident of the core's; True where it is a new one, which is also audited."""
+def put(connection: sqlite3.Connection, incident: Incident, *, at_us: int) -> bool:
+    """Write an incident of the core's; True where it is a new one, which is also audited, as found at `at_us`."""
     new = connection.execute("SELECT 1 FROM incidents WHERE id = ?", (incident.id,)).fetchone() is None
     body = encode(msgspec.structs.replace(incident, signals=()))
     connection.execute(
@@ -49,7 +49,7 @@ def put(connection: sqlite3.Connection, incident: Incident) -> bool:
         (incident.id, encode(incident.signals)),
     )
     if new:
-        audit.append(connection, "incident.opened", incident.opened_us, _opened(incident))
+        audit.append(connection, "incident.opened", at_us, _opened(incident))
     return new
 
 

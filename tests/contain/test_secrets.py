@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from engine.contain.secrets import Secret, Secrets
+from engine.contain.secrets import NamedSecret, Secrets
 from engine.model import Applied, Failed
 from engine.store import audit
 from tests.support.acting import World, acting, holding, incident, intent, run
@@ -54,7 +54,7 @@ def test_a_file_that_holds_no_text_of_bounded_size_is_refused(tmp_path, content)
 
 def test_a_secret_hides_itself():
     """In its repr, in formatting, in JSON and in pickles."""
-    secret = Secret("token", VALUE)
+    secret = NamedSecret("token", VALUE)
     assert VALUE not in f"{secret} {secret!r} {[secret]} {secret!s}"
     for write in (pickle.dumps, json.dumps, copy.deepcopy):
         with pytest.raises(TypeError):

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.model import Applied, Fault, Mode, Unverified
+from engine.model import Fault, IntentState, Mode
 from engine.operate.metrics import LABEL_VALUES_MAX, Metrics
 from tests.support.stored import FREEZE, INCIDENT
 
@@ -19,11 +19,11 @@ def samples(metrics):
 def test_only_what_was_verified_counts_as_contained():
     """An unverified outcome is counted as such and adds nothing to the time to containment."""
     metrics = Metrics()
-    metrics.outcome(FREEZE, Unverified(reason="?"), verified=False, latency_us=5_000_000)
-    metrics.outcome(FREEZE, Applied(receipt={}), verified=False, latency_us=5_000_000)
-    metrics.outcome(FREEZE, Applied(receipt={}), verified=True, latency_us=20_000)
+    metrics.settled(FREEZE, IntentState.UNVERIFIED, latency_us=5_000_000)
+    metrics.settled(FREEZE, IntentState.FAILED, latency_us=5_000_000)
+    metrics.settled(FREEZE, IntentState.VERIFIED, latency_us=20_000)
     found = samples(metrics)
-    for outcome in ("unverified", "applied", "verified"):
+    for outcome in ("unverified", "failed", "verified"):
         assert found["halon_outcomes_total", (("action", "process.freeze"), ("outcome", outcome))] == 1
     assert found["halon_containment_seconds_count", ()] == 1
     assert found["halon_containment_seconds_sum", ()] == 0.02

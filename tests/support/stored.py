@@ -113,7 +113,7 @@ LEASE = Lease(
 
 def fill(db: Connection) -> None:
     """Write all of the above as the daemon would."""
-    incidents.put(db, INCIDENT)
+    incidents.put(db, INCIDENT, at_us=INCIDENT.opened_us)
     for intent in (FREEZE, ROTATE, RESTORE):
         intents.put(db, intent, received_us=START_US + 500, matched_us=START_US + 1_000)
     plan = Plan(target=TARGET, would="stop python (pid 4242), 1 processes")
