@@ -9,6 +9,8 @@ from typing import Any
 from actions.anywhere.exec_run import ExecRun
 from actions.anywhere.http_request import HttpRequest
 from actions.credentials.file_rotate_token import FileRotateToken
+from actions.credentials.mosquitto_disable_client import MosquittoDisableClient
+from actions.credentials.mosquitto_rotate_password import MosquittoRotatePassword
 from actions.credentials.postgres_disable_login import PostgresDisableLogin
 from actions.credentials.postgres_rotate_password import PostgresRotatePassword
 from actions.credentials.redis_disable_user import RedisDisableUser
@@ -47,6 +49,8 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     PostgresRotatePassword,
     RedisDisableUser,
     RedisRotatePassword,
+    MosquittoDisableClient,
+    MosquittoRotatePassword,
     # model
     ModelQuarantine,
     ModelRestore,

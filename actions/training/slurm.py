@@ -13,10 +13,10 @@ from engine.action import Params, Settings
 from engine.model import Struct
 
 _FORMAT = "%A|%T|%Q|%u|%V"
-_ENDED = frozenset(
-    ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED")
-    + ("TIMEOUT",)
-)
+_ENDED = frozenset({
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+})  # fmt: skip
 
 
 class JobParams(Params, frozen=True):

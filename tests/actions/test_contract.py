@@ -16,7 +16,19 @@ from actions.table import CATALOGUE
 from engine.action import Action
 from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
-from tests.actions.harness import files, haproxy, models, network, postgres, process, programs, redis, slurm, web
+from tests.actions.harness import (
+    files,
+    haproxy,
+    models,
+    mosquitto,
+    network,
+    postgres,
+    process,
+    programs,
+    redis,
+    slurm,
+    web,
+)
 from tests.actions.harness.base import Run, Silence, folder
 
 HARNESSES = [
@@ -35,6 +47,8 @@ HARNESSES = [
     postgres.RotatePasswordHarness,
     redis.DisableUserHarness,
     redis.RotatePasswordHarness,
+    mosquitto.DisableClientHarness,
+    mosquitto.RotatePasswordHarness,
     models.QuarantineHarness,
     models.RestoreHarness,
     programs.RunHarness,
