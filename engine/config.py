@@ -109,6 +109,34 @@ class MqttConfig(Struct, frozen=True):
     topics: tuple[TopicConfig, ...] = (TopicConfig(filter="halon/events/#"),)
 
 
+class SenderConfig(Struct, frozen=True):
+    """One `[[http.senders]]`: who may post to `/events/NAME`, and in which format. One of the two secrets is needed."""
+
+    name: Name
+    format: Literal["cloudevents", "alertmanager", "falco", "kubernetes-audit", "json"] = "cloudevents"
+    token_file: str = ""
+    hmac_file: str = ""
+    hmac_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")] = "X-Hub-Signature-256"
+    per_second_max: Count = 100
+    burst_max: Count = 200
+    map: EventMap | None = None
+
+
+class HttpConfig(Struct, frozen=True):
+    """`[http]`"""
+
+    enabled: bool = False
+    listen: str = "127.0.0.1"
+    port: Port = 8480
+    certificate_file: str = ""
+    key_file: str = ""
+    connections_max: Count = 1_000
+    requests_max: Count = 256
+    body_within: Duration = _seconds(10)
+    durable_within: Duration = _seconds(30)
+    senders: tuple[SenderConfig, ...] = ()
+
+
 class StoreConfig(Struct, frozen=True):
     """`[store]`"""
 
@@ -169,6 +197,7 @@ class Config(Struct, frozen=True):
     intake: IntakeConfig = IntakeConfig()
     broker: BrokerConfig = BrokerConfig()
     mqtt: tuple[MqttConfig, ...] = (MqttConfig(),)
+    http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
     limits: LimitsConfig = LimitsConfig()
     incidents: IncidentsConfig = IncidentsConfig()

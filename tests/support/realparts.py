@@ -28,6 +28,7 @@ PACKAGES = {
     "nft": "nftables",
     "openssl": "openssl",
     "postgres": "postgresql",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "redis-server": "redis-server",
     "sacctmgr": "slurm-client",
     "scontrol": "slurm-client",

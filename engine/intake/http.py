@@ -1,0 +1,328 @@
+"""Events over HTTP, for what has no MQTT: `POST /events/SENDER`, answered 202 only once the events are durable.
+
+A request is proved, bounded and decoded before it goes to the inbox, so that its sender hears what is wrong with it; a
+request is taken as a whole or not at all. `engine.app` builds one door from `[http]` and runs it.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import assert_never
+from urllib.parse import unquote
+
+import structlog
+from aiohttp import web
+
+from engine.cel.environment import CelEnvironment
+from engine.clock import SECOND_US, Clock
+from engine.cloudevents import BATCH, STRUCTURED, Malformed, decode_binary, decode_event
+from engine.config import HttpConfig, IntakeConfig, SenderConfig
+from engine.intake.contract import Inbox, IntakeStatus, Received
+from engine.intake.mapping import EventMapper, compile_map
+from engine.intake.senders import Sender
+from engine.intake.webhooks import WEBHOOKS
+from engine.model import Event
+
+DOOR = "http"
+RETRY_AFTER_S = 1
+_CE_PREFIX = "ce-"
+_ATTRIBUTES_MAX = 80
+
+_log = structlog.get_logger(__name__)
+
+
+class HttpIntake:
+    """The HTTP door. Raises ValueError or OSError where a sender's secret or map, or a certificate, does not do."""
+
+    def __init__(self, config: HttpConfig, intake: IntakeConfig, inbox: Inbox, clock: Clock) -> None:
+        self.name = DOOR
+        self._config = config
+        self._inbox = inbox
+        self._clock = clock
+        self._body_bytes_max = intake.payload_bytes_max
+        self._events_max = intake.payload_events_max
+        self._bytes_max = intake.in_flight_bytes_max
+        environment = CelEnvironment({})
+        self._senders = {each.name: Sender(each, clock, mapper=_mapper(each, environment)) for each in config.senders}
+        if len(self._senders) != len(config.senders):
+            raise ValueError("two entries of `http.senders` have one name")
+        self._tls = _server_tls(config)
+        self._listening = False
+        self._paused = False
+        self._next_token = 0
+        self._reading = 0
+        self._bytes = 0
+        self._durable: dict[int, tuple[asyncio.Future[None], int]] = {}
+        self._silent: dict[object, asyncio.TimerHandle] = {}
+        self._received_total = 0
+        self._received_bytes_total = 0
+        self._acknowledged_total = 0
+        self._oversized_total = 0
+
+    async def run(self) -> None:
+        """Listen until cancelled. Raises OSError where the address can't be listened on."""
+        application = web.Application(client_max_size=self._body_bytes_max, middlewares=[self._heard])
+        application.router.add_post("/events/{sender}", self._post)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            keepalive_timeout=30.0,
+            lingering_time=1.0,
+            shutdown_timeout=1.0,
+            handle_signals=False,
+        )
+        await runner.setup()
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                self._connection_factory(runner), self._config.listen, self._config.port, ssl=self._tls
+            )
+            self._listening = True
+            _log.info("listening", door=self.name, host=self._config.listen, port=self._config.port)
+            try:
+                await server.serve_forever()
+            finally:
+                self._listening = False
+                server.close()
+        finally:
+            await runner.cleanup()
+            for timer in self._silent.values():
+                timer.cancel()
+            self._silent.clear()
+
+    async def acknowledge(self, received: Iterable[Received]) -> None:
+        """What these requests brought is durable: they are answered 202."""
+        for each in received:
+            waiting = self._durable.pop(each.token, None)
+            if waiting is None:
+                continue
+            durable, size = waiting
+            self._bytes -= size
+            self._acknowledged_total += 1
+            if not durable.done():
+                durable.set_result(None)
+
+    def pause(self) -> None:
+        """Answer 503 with Retry-After until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Take requests again."""
+        self._paused = False
+
+    def status(self) -> IntakeStatus:
+        """How the door stands; `connected` means that it listens."""
+        return IntakeStatus(
+            name=self.name,
+            connected=self._listening,
+            problem="" if self._listening else "not listening",
+            paused=self._paused,
+            in_flight=len(self._durable),
+            in_flight_bytes=self._bytes,
+            received_total=self._received_total,
+            received_bytes_total=self._received_bytes_total,
+            acknowledged_total=self._acknowledged_total,
+            oversized_total=self._oversized_total,
+        )
+
+    async def _post(self, request: web.Request) -> web.Response:
+        sender = self._senders.get(request.match_info["sender"])
+        if sender is None:
+            return _refusal(404, "no such sender; `http.senders` in the config names them")
+        if not sender.signs and not sender.knows_token(request.headers.get("Authorization")):
+            return _refusal(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        if not sender.signs and (busy := _too_often(sender)):
+            return busy
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return _refusal(415, "the body has to come without Content-Encoding")
+        if self._paused:
+            return _refusal(503, "the store takes nothing at present", _retry_after(RETRY_AFTER_S))
+        size = request.content_length
+        if size is not None and size > self._body_bytes_max:
+            return self._oversized()
+        reserved = self._body_bytes_max if size is None else size
+        # What a sender gave up on still counts until it is committed
+        under_way = self._reading + len(self._durable)
+        if under_way >= self._config.requests_max or self._bytes + reserved > self._bytes_max:
+            return _refusal(429, "too many requests are under way", _retry_after(RETRY_AFTER_S))
+        self._reading += 1
+        self._bytes += reserved
+        try:
+            body = await self._read(request, sender)
+        finally:
+            self._reading -= 1
+            self._bytes -= reserved
+        return body if isinstance(body, web.Response) else await self._take(request, sender, body)
+
+    async def _read(self, request: web.Request, sender: Sender) -> bytes | web.Response:
+        """The body, its signature checked where the sender signs."""
+        try:
+            async with asyncio.timeout(self._config.body_within / SECOND_US):
+                body = await request.read()
+        except TimeoutError:
+            return _refusal(408, "the body did not come in time", {"Connection": "close"})
+        except web.HTTPRequestEntityTooLarge:
+            return self._oversized()
+        if sender.signs and not sender.knows_signature(request.headers.get(sender.config.hmac_header), body):
+            return _refusal(401, f"the signature in `{sender.config.hmac_header}` is missing or wrong")
+        # A request without proof does not use up the rate of the sender it pretends to be
+        return (sender.signs and _too_often(sender)) or body
+
+    async def _take(self, request: web.Request, sender: Sender, body: bytes) -> web.Response:
+        """Decode a proved body, hand its events on, and answer once they are durable."""
+        arrived_us = self._clock.now_us()
+        events = self._decode(request, sender, body, arrived_us)
+        if isinstance(events, web.Response):
+            return events
+        if len(events) > self._events_max:
+            return _refusal(413, f"{len(events)} events in one request; at most {self._events_max} are taken")
+        if events and not await self._made_durable(sender, body, events, arrived_us):
+            return _refusal(503, "not durable in time; send it again", _retry_after(RETRY_AFTER_S))
+        return web.json_response({"accepted": len(events)}, status=202)
+
+    async def _made_durable(self, sender: Sender, body: bytes, events: list[Event], arrived_us: int) -> bool:
+        """Hand the events on and wait for their commit; False where it takes too long, though it may still come."""
+        self._next_token += 1
+        token = self._next_token
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._durable[token] = durable, len(body)
+        self._bytes += len(body)
+        self._received_total += 1
+        self._received_bytes_total += len(body)
+        self._inbox.put(
+            Received(
+                door=self.name,
+                token=token,
+                topic=f"http/{sender.config.name}",
+                payload=body,
+                received_us=arrived_us,
+                size_bytes=len(body),
+                events=tuple(events),
+            )
+        )
+        try:
+            async with asyncio.timeout(self._config.durable_within / SECOND_US):
+                await durable
+        except TimeoutError:
+            return False
+        return True
+
+    def _decode(self, request: web.Request, sender: Sender, body: bytes, arrived_us: int) -> list[Event] | web.Response:
+        """The events of a body in the sender's format, or the answer that says what is wrong."""
+        source = f"/http/{sender.config.name}"
+        events: list[Event] | Event | Malformed
+        match sender.config.format:
+            case "cloudevents":
+                content_type = request.content_type
+                if content_type in {STRUCTURED, BATCH}:
+                    events = decode_event(body, arrived_us=arrived_us, events_max=self._events_max)
+                elif "ce-specversion" not in request.headers:
+                    return _refusal(
+                        415, f"`Content-Type` is neither `{STRUCTURED}` nor `{BATCH}`, and there are no `ce-` headers"
+                    )
+                elif sender.signs:
+                    # The signature covers the body alone, and in binary mode the attributes stand in headers
+                    return _refusal(415, "a sender with `hmac_file` can't use binary mode: its headers are not signed")
+                else:
+                    events = _binary(request.headers, body, arrived_us)
+            case "json":
+                assert sender.mapper is not None, "checked when the sender was made"
+                topic = f"http/{sender.config.name}"
+                events = sender.mapper.event(body, topic=topic, source=source, arrived_us=arrived_us)
+            case "alertmanager" | "falco" | "kubernetes-audit":
+                events = WEBHOOKS[sender.config.format](body, source=source, arrived_us=arrived_us)
+            case _:
+                assert_never(sender.config.format)
+        if isinstance(events, Malformed):
+            return _refusal(400, events.reason)
+        return [events] if isinstance(events, Event) else events
+
+    def _oversized(self) -> web.Response:
+        self._oversized_total += 1
+        reason = f"the body is larger than `intake.payload_bytes_max`, {self._body_bytes_max} bytes"
+        return _refusal(413, reason, {"Connection": "close"})
+
+    def _connection_factory(self, runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
+        """Connections up to the limit; one more is closed at once."""
+        server = runner.server
+        assert server is not None, "set up before"
+
+        def connect() -> asyncio.BaseProtocol:
+            if len(server.connections) >= self._config.connections_max:
+                return _Full()
+            connection = server()
+            within_s = self._config.body_within / SECOND_US
+            self._silent[connection] = asyncio.get_running_loop().call_later(within_s, self._hang_up, connection)
+            return connection
+
+        return connect
+
+    @web.middleware
+    async def _heard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """A connection that has brought a whole head is no longer silent; aiohttp ends it when idle from then on."""
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+        return await handler(request)
+
+    def _hang_up(self, connection: web.RequestHandler) -> None:
+        self._silent.pop(connection, None)
+        if connection.transport is not None:
+            connection.transport.abort()
+
+
+class _Full(asyncio.Protocol):
+    """A connection past the limit."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _binary(headers: Mapping[str, str], body: bytes, arrived_us: int) -> Event | Malformed:
+    """Binary mode: attributes in `ce-` headers, percent-encoded (HTTP binding 1.0.2, 3.1.3); data is the body."""
+    attributes: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.lower().startswith(_CE_PREFIX):
+            attribute = name.lower().removeprefix(_CE_PREFIX)
+            if attribute in attributes:
+                return Malformed(f"the header `{name.lower()}` is given twice")
+            attributes[attribute] = unquote(value)
+    if len(attributes) > _ATTRIBUTES_MAX:
+        return Malformed(f"more than {_ATTRIBUTES_MAX} `ce-` headers")
+    return decode_binary(attributes, body, content_type=headers.get("Content-Type"), arrived_us=arrived_us)
+
+
+def _too_often(sender: Sender) -> web.Response | None:
+    wait_s = sender.wait_s()
+    return _refusal(429, "more requests than this sender may send", _retry_after(wait_s)) if wait_s > 0 else None
+
+
+def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": reason}, status=status, headers=headers)
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _mapper(sender: SenderConfig, environment: CelEnvironment) -> EventMapper | None:
+    if (sender.format == "json") != (sender.map is not None):
+        raise ValueError(f'sender `{sender.name}`: `map` goes with `format = "json"`, and the other way round')
+    if sender.map is None:
+        return None
+    made = compile_map(sender.map, environment)
+    if isinstance(made, EventMapper):
+        return made
+    attribute, problems = next(iter(made.items()))
+    raise ValueError(f"sender `{sender.name}`: `map.{attribute}`: {problems[0].message}")
+
+
+def _server_tls(config: HttpConfig) -> ssl.SSLContext | None:
+    if not config.certificate_file:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.certificate_file, config.key_file or None)
+    return context

@@ -1,0 +1,426 @@
+"""engine.intake.http: the HTTP door over a real socket, with aiohttp's client, raw sockets and a real Alertmanager."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import ssl
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import pytest
+
+from engine.clock import SECOND_US, SystemClock
+from engine.config import Config, EventMap, HttpConfig, IntakeConfig, SenderConfig
+from engine.intake.contract import Inbox
+from engine.intake.formats import Formats
+from engine.intake.http import HttpIntake
+from tests.support.certificates import make_certificates
+from tests.support.realparts import free_port, need, server
+from tests.support.wait import until_async
+
+BASE = {"specversion": "1.0", "id": "e-1", "source": "/train", "type": "training.step"}
+STRUCTURED = {"Content-Type": "application/cloudevents+json"}
+BEARER = {"Authorization": "Bearer s3cret"}
+
+
+class Running:
+    def __init__(self, door, inbox, port, session):
+        self.door, self.inbox, self.port, self.session = door, inbox, port, session
+        self.events = []
+
+    async def post(self, sender, body, headers=BEARER):
+        url = f"{'https' if self.door._tls else 'http'}://localhost:{self.port}/events/{sender}"
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.session.post(url, data=raw, headers=headers) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text.startswith("{") else text, answer.headers
+
+    async def commit(self):
+        """Play the pipeline: take whatever comes and acknowledge it at once."""
+        while True:
+            received = await self.inbox.receive(100)
+            self.events += [event for each in received for event in each.events]
+            await self.door.acknowledge(received)
+
+
+@asynccontextmanager
+async def open_door(tmp_path, *, commit=True, intake=None, senders=None, verify=None, **settings):
+    (tmp_path / "secret").write_text("s3cret\n")
+    secret = str(tmp_path / "secret")
+    senders = senders or (
+        SenderConfig(name="events", token_file=secret),
+        SenderConfig(name="signed", hmac_file=secret),
+        SenderConfig(name="plain", token_file=secret, format="json", map=EventMap(type="payload.kind")),
+        SenderConfig(name="alertmanager", token_file=secret, format="alertmanager"),
+        SenderConfig(name="slow", token_file=secret, per_second_max=1, burst_max=2),
+    )
+    inbox, port = Inbox(), free_port()
+    config = HttpConfig(port=port, listen="127.0.0.1", senders=senders, **settings)
+    door = HttpIntake(config, intake or IntakeConfig(), inbox, SystemClock())
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=verify if verify else True)) as session:
+        running = Running(door, inbox, port, session)
+        tasks = [loop.create_task(door.run(), name="door")]
+        if commit:
+            tasks.append(loop.create_task(running.commit(), name="pipeline"))
+        try:
+            await until_async(lambda: door.status().connected or tasks[0].done(), what="the door listens")
+            yield running
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def run(scenario):
+    asyncio.run(scenario())
+
+
+def test_structured_batch_and_binary_cloudevents_are_accepted(tmp_path):
+    """Each answers 202 with the number of events, and the events come to the inbox."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            assert (await running.post("events", BASE, BEARER | STRUCTURED))[:2] == (202, {"accepted": 1})
+            batch = BEARER | {"Content-Type": "application/cloudevents-batch+json; charset=utf-8"}
+            assert (await running.post("events", [BASE, {**BASE, "id": "e-2"}], batch))[:2] == (202, {"accepted": 2})
+            assert (await running.post("events", [], batch))[:2] == (202, {"accepted": 0})
+            headers = {f"ce-{name}": value for name, value in {**BASE, "subject": "r%C3%A9"}.items()}
+            answer = await running.post("events", {"a": 1}, BEARER | headers | {"Content-Type": "application/json"})
+            assert answer[:2] == (202, {"accepted": 1})
+            assert [each.id for each in running.events] == ["e-1", "e-1", "e-2", "e-1"]
+            assert (running.events[-1].subject, running.events[-1].data) == ("ré", {"a": 1})
+
+    run(scenario)
+
+
+def test_202_comes_only_after_the_events_are_acknowledged(tmp_path):
+    """The answer waits for the pipeline; where that takes too long the sender is told to send again."""
+
+    async def scenario():
+        async with open_door(tmp_path, commit=False, durable_within=SECOND_US // 5) as running:
+            posting = asyncio.ensure_future(running.post("events", BASE, BEARER | STRUCTURED))
+            (received,) = await running.inbox.receive(10)
+            assert not posting.done()
+            assert running.door.status().in_flight == 1
+            await running.door.acknowledge([received])
+            assert (await posting)[0] == 202
+            await running.door.acknowledge([received])
+            status, answer, headers = await running.post("events", BASE, BEARER | STRUCTURED)
+            assert (status, answer) == (503, {"error": "not durable in time; send it again"})
+            assert headers["Retry-After"] == "1"
+            # It is still held, and counted, until it is committed
+            assert running.door.status().in_flight == 1
+            await running.door.acknowledge(await running.inbox.receive(10))
+            status = running.door.status()
+            assert (status.in_flight, status.in_flight_bytes, status.acknowledged_total) == (0, 0, 2)
+
+    run(scenario)
+
+
+def signature(body, key=b"s3cret"):
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()}
+
+
+REFUSED = {
+    "unknown sender": ("nobody", BASE, BEARER | STRUCTURED, 404, "no such sender"),
+    "no token": ("events", BASE, STRUCTURED, 401, "the bearer token is missing or wrong"),
+    "wrong token": ("events", BASE, {"Authorization": "Bearer x"} | STRUCTURED, 401, "the bearer token"),
+    "no signature": ("signed", BASE, STRUCTURED, 401, "the signature in `X-Hub-Signature-256` is missing or wrong"),
+    "another key": ("signed", b"{}", STRUCTURED | signature(b"{}", b"x"), 401, "the signature in"),
+    "another body": ("signed", b"{} ", STRUCTURED | signature(b"{}"), 401, "the signature in"),
+    "a token where a signature is wanted": ("signed", BASE, BEARER | STRUCTURED, 401, "the signature in"),
+    "unsigned headers": (
+        "signed",
+        b"{}",
+        {f"ce-{name}": value for name, value in BASE.items()} | signature(b"{}"),
+        415,
+        "a sender with `hmac_file` can't use binary mode",
+    ),
+    "no content type": (
+        "events",
+        BASE,
+        BEARER | {"Content-Type": "application/json"},
+        415,
+        "`Content-Type` is neither",
+    ),
+    "compressed": (
+        "events",
+        b"x",
+        BEARER | STRUCTURED | {"Content-Encoding": "gzip"},
+        415,
+        "the body has to come without",
+    ),
+    "no JSON": ("events", b"{", BEARER | STRUCTURED, 400, "not JSON: "),
+    "no event": ("events", {**BASE, "id": ""}, BEARER | STRUCTURED, 400, "`id` is empty"),
+    "one bad event of a batch": (
+        "events",
+        [BASE, {}],
+        BEARER | {"Content-Type": "application/cloudevents-batch+json"},
+        400,
+        "event 1 of the batch: `specversion` is missing",
+    ),
+    "no kind": ("plain", {}, BEARER, 400, "`map.type`: "),
+    "no notification": ("alertmanager", {}, BEARER, 400, "not what this sender's format wants"),
+    "too large": ("events", b"x" * 20_001, BEARER | STRUCTURED, 413, "the body is larger than"),
+}
+
+
+@pytest.mark.parametrize(("sender", "body", "headers", "status", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_refused_as_a_whole_and_told_why(tmp_path, sender, body, headers, status, reason):
+    """A 4xx with a sentence; nothing of the request reaches the inbox."""
+
+    async def scenario():
+        intake = IntakeConfig(payload_bytes_max=20_000)
+        async with open_door(tmp_path, intake=intake) as running:
+            answer = await running.post(sender, body, headers)
+            assert answer[0] == status, answer
+            assert answer[1]["error"].startswith(reason)
+            assert running.events == []
+            assert running.door.status().received_total == 0
+
+    run(scenario)
+
+
+def test_a_signed_body_and_a_mapped_one_are_accepted(tmp_path):
+    """HMAC over the body opens the door; plain JSON is mapped, and its source names the sender."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            body = json.dumps(BASE).encode()
+            assert (await running.post("signed", body, STRUCTURED | signature(body)))[0] == 202
+            assert (await running.post("plain", {"kind": "gpu.hot"}))[0] == 202
+            assert [(each.type, each.source) for each in running.events] == [
+                ("training.step", "/train"),
+                ("gpu.hot", "/http/plain"),
+            ]
+
+    run(scenario)
+
+
+def test_past_its_rate_a_sender_is_told_when_to_come_again(tmp_path):
+    """429 with Retry-After for that sender alone; a request without proof does not use up a signer's rate."""
+
+    async def scenario():
+        (tmp_path / "key").write_text("s3cret")
+        key = str(tmp_path / "key")
+        senders = (
+            SenderConfig(name="slow", token_file=key, per_second_max=1, burst_max=2),
+            SenderConfig(name="signed", hmac_file=key, per_second_max=1, burst_max=1),
+        )
+        async with open_door(tmp_path, senders=senders) as running:
+            answers = [await running.post("slow", BASE, BEARER | STRUCTURED) for _ in range(3)]
+            assert [each[0] for each in answers] == [202, 202, 429]
+            assert answers[2][2]["Retry-After"] == "1"
+            body = json.dumps(BASE).encode()
+            codes = [
+                (await running.post("signed", body, STRUCTURED | headers))[0]
+                for headers in ({}, {}, signature(body), signature(body))
+            ]
+            assert codes == [401, 401, 202, 429]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("limit", ["requests", "bytes"])
+def test_when_full_it_answers_429_and_takes_no_more(tmp_path, limit):
+    """What is not committed is bounded by number and bytes, what its senders gave up on included."""
+
+    async def scenario():
+        body = json.dumps(BASE).encode()
+        settings = {"requests_max": 3} if limit == "requests" else {}
+        intake = IntakeConfig(in_flight_bytes_max=3 * len(body)) if limit == "bytes" else None
+        wait = {"commit": False, "durable_within": SECOND_US // 10, "intake": intake}
+        async with open_door(tmp_path, **wait, **settings) as running:
+            answers = [(await running.post("events", body, BEARER | STRUCTURED)) for _ in range(5)]
+            assert [each[0] for each in answers] == [503, 503, 503, 429, 429]
+            assert answers[4][2]["Retry-After"] == "1"
+            assert len(running.inbox) == 3
+            await running.door.acknowledge(await running.inbox.receive(10))
+            assert (await running.post("events", body, BEARER | STRUCTURED))[0] == 503
+
+    run(scenario)
+
+
+def test_paused_it_answers_503(tmp_path):
+    """While the store takes nothing, senders are told at once."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            running.door.pause()
+            status, answer, headers = await running.post("events", BASE, BEARER | STRUCTURED)
+            assert (status, answer["error"], headers["Retry-After"]) == (503, "the store takes nothing at present", "1")
+            running.door.resume()
+            assert (await running.post("events", BASE, BEARER | STRUCTURED))[0] == 202
+
+    run(scenario)
+
+
+def test_a_body_without_a_length_is_cut_off_at_the_limit(tmp_path):
+    """Chunked bodies are read up to the limit and no further."""
+
+    async def scenario():
+        async with open_door(tmp_path, intake=IntakeConfig(payload_bytes_max=10_000)) as running:
+
+            async def endless():
+                for _ in range(1_000):
+                    yield b"x" * 1_000
+
+            url = f"http://localhost:{running.port}/events/events"
+            with suppress(aiohttp.ClientError, ConnectionError):
+                async with running.session.post(url, data=endless(), headers=BEARER | STRUCTURED) as answer:
+                    assert answer.status == 413
+            await until_async(lambda: running.door.status().oversized_total == 1, what="it was refused")
+
+    run(scenario)
+
+
+HEAD = b"POST /events/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"", b""),
+        (HEAD, b""),
+        (HEAD + b"Content-Length: 500\r\n\r\n{", b"HTTP/1.1 408"),
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_a_sender_that_dawdles_is_hung_up_on(tmp_path, sent, answered):
+    """A silent connection, half a head and half a body each end in `body_within`, and hold nothing after."""
+
+    async def scenario():
+        async with open_door(tmp_path, body_within=SECOND_US // 5) as running:
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(sent)
+            answer = b""
+            with suppress(ConnectionResetError):
+                answer = await asyncio.wait_for(reader.read(), 10)
+            assert answer.startswith(answered)
+            assert bool(answer) == bool(answered)
+            writer.close()
+            assert not running.door._silent
+            assert (running.door._reading, running.door._bytes) == (0, 0)
+
+    run(scenario)
+
+
+def test_connections_past_the_limit_are_closed_at_once(tmp_path):
+    """The limit is on connections, whatever they send; when one goes, another may come."""
+
+    async def scenario():
+        async with open_door(tmp_path, connections_max=3) as running:
+            held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            for _, each in (*held, (reader, writer)):
+                each.close()
+
+            async def again():
+                with suppress(aiohttp.ClientError):
+                    return (await running.post("events", BASE, BEARER | STRUCTURED))[0]
+
+            assert 202 in [await again() for _ in range(20)]
+
+    run(scenario)
+
+
+def test_over_tls_it_speaks_nothing_else(tmp_path):
+    """With a certificate the door is HTTPS: a client that trusts its authority gets in, plain HTTP does not."""
+    folder = make_certificates(tmp_path)
+    trust = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+
+    async def scenario():
+        files = {"certificate_file": str(folder / "server.crt"), "key_file": str(folder / "server.key")}
+        async with open_door(tmp_path, verify=trust, **files) as running:
+            assert (await running.post("events", BASE, BEARER | STRUCTURED))[0] == 202
+            with pytest.raises(aiohttp.ClientError):
+                await running.session.post(f"http://localhost:{running.port}/events/events")
+
+    run(scenario)
+
+
+def test_a_taken_port_ends_the_door(tmp_path):
+    """The daemon does not start half: the error names the address."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            second = HttpIntake(HttpConfig(port=running.port), IntakeConfig(), Inbox(), SystemClock())
+            with pytest.raises(OSError, match=str(running.port)):
+                await second.run()
+            assert not second.status().connected
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("senders", "reason"),
+    [
+        ((SenderConfig(name="a"),), "needs either"),
+        ((SenderConfig(name="a", token_file="SECRET"), SenderConfig(name="a", token_file="SECRET")), "have one name"),
+        ((SenderConfig(name="a", token_file="SECRET", format="json"),), "`map` goes with"),
+        ((SenderConfig(name="a", token_file="SECRET", map=EventMap(type="'x'")),), "`map` goes with"),
+        (
+            (SenderConfig(name="a", token_file="SECRET", format="json", map=EventMap(type="topic[")),),
+            "sender `a`: `map.type`: ",
+        ),
+    ],
+)
+def test_a_config_that_does_not_do_stops_the_start(tmp_path, senders, reason, monkeypatch):
+    """Missing secrets, names used twice and bad maps are said before anything listens."""
+    (tmp_path / "SECRET").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=reason):
+        HttpIntake(HttpConfig(senders=senders), IntakeConfig(), Inbox(), SystemClock())
+
+
+def test_a_real_alertmanager_posts_its_alerts(tmp_path):
+    """Real Alertmanager from Debian: an alert that it is given arrives as an event, with its labels."""
+    binary = need("prometheus-alertmanager")
+    port = free_port()
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            (tmp_path / "alertmanager.yml").write_text(
+                "route: {receiver: halon, group_wait: 0s, group_interval: 1s}\n"
+                "receivers:\n"
+                "- name: halon\n"
+                "  webhook_configs:\n"
+                f"  - url: http://127.0.0.1:{running.port}/events/alertmanager\n"
+                "    http_config: {authorization: {type: Bearer, credentials: s3cret}}\n"
+            )
+            argv = [
+                binary,
+                f"--config.file={tmp_path / 'alertmanager.yml'}",
+                f"--storage.path={tmp_path / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--cluster.listen-address=",
+            ]
+            with server(argv, log=tmp_path / "log", ready=lambda: b"Listening" in (tmp_path / "log").read_bytes()):
+                alert = {"labels": {"alertname": "GpuHot", "gpu": "3"}, "annotations": {"summary": "hot"}}
+                url = f"http://127.0.0.1:{port}/api/v2/alerts"
+                async with running.session.post(url, json=[alert]) as answer:
+                    assert answer.status == 200, await answer.text()
+                await until_async(lambda: running.events, what="the alert has come")
+            (event,) = running.events
+            assert (event.type, event.subject) == ("prometheus.alert.firing", "GpuHot")
+            assert event.data["labels"] == {"alertname": "GpuHot", "gpu": "3"}
+
+    run(scenario)
+
+
+def test_the_formats_of_topics_pass_on_what_the_door_decoded(tmp_path):
+    """The pipeline's decoder takes the events as they are."""
+
+    async def scenario():
+        async with open_door(tmp_path, commit=False) as running:
+            posting = asyncio.ensure_future(running.post("events", BASE, BEARER | STRUCTURED))
+            (received,) = await running.inbox.receive(10)
+            assert [each.id for each in Formats(Config()).decode(received)] == ["e-1"]
+            await running.door.acknowledge([received])
+            assert (await posting)[0] == 202
+
+    run(scenario)
