@@ -77,6 +77,10 @@ def test_the_generated_conditions_test_something() -> None:
     [
         ("event.data.step > 100", True),
         ("100 >= event.data.step", False),
+        ("200 < event.data.step", False),
+        ("200 <= event.data.step", True),
+        ("200 > event.data.step || 199 >= event.data.step", False),
+        ("event.data.l[1] == 'x' && event.data.l[0] == 1", True),
         ("event.data.step == 200.0 && event.type == 't'", True),
         ("event.data.on", True),
         ("event.data.on == 1", False),
@@ -117,6 +121,7 @@ def test_common_conditions_run_as_python(source: str, value: object) -> None:
         ("event.data.step.startsWith('a')", Want.BOOL, "`event.data.step` is an int, a string is needed"),
         ("event.data.l.all(x, x > 0)", Want.BOOL, "`x` is a string, a number is needed"),
         ("event.data.l[7] == 1", Want.BOOL, "index 7 is outside a list of 2"),
+        ("event.data.loss[0] == 'h'", Want.BOOL, "`[]` does not take a string and an int"),
         ("event.data.step + 1.0", Want.NUMBER, "`event.data.step` is an int, a double is needed"),
         ("event.data.step in event.data.loss", Want.BOOL, "`event.data.loss` is a string, a list or a map is needed"),
     ],
