@@ -95,13 +95,13 @@ class Core:
         self._core_us = max(self._core_us, min(at_us, now_us))
         due_us = self.next_due_us()
         late = due_us is not None and due_us < self._core_us
-        heard = self._index.candidates(event.type)
-        if not heard and not late:
+        watches = self._index.candidates(event)
+        if not watches and not late:
             return EMPTY
         gathered = _Gathered()
         if late:
             self._fire_timers(gathered, before_us=self._core_us)
-        detected = detect.detect(self._index, self._windows, event, at_us)
+        detected = detect.detect(watches, self._windows, event, at_us)
         gathered.faults += detected.faults
         self._correlate(gathered, detected.signals)
         # What the event set in the past, as a late one may, is due already.

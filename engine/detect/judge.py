@@ -3,13 +3,14 @@
 The rules of judging (what an observation is, `for`, `cooldown`) are those of docs/rules.md, Exact meaning, 7 to 11.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from engine.cel.contract import CelFault, Scope
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
-from engine.detect.index import RulesIndex, Watch
 from engine.detect.state import DetectState, KeyState
+from engine.detect.watch import Watch
 from engine.detectors.contract import Observation
 from engine.model import Event, Fault, Finding, Json, Key, Signal, Struct
 from engine.rulefile.rules import SignalRule
@@ -37,11 +38,8 @@ class _Fault(Exception):  # noqa: N818  # a fault is data, caught in this module
         self.reason = reason
 
 
-def detect(index: RulesIndex, state: DetectState, event: Event, at_us: int) -> Detected:
-    """The signals and faults of an event; `at_us` is its time, clamped."""
-    watches = index.candidates(event.type)
-    if not watches:
-        return _NOTHING
+def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: int) -> Detected:
+    """The signals and faults of an event that the index gave `watches` for; `at_us` is its time, clamped."""
     scope = Scope(event=event)
     signals: list[Signal] = []
     faults: list[Fault] = []
