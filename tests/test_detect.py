@@ -5,6 +5,7 @@ import pytest
 from engine.clock import SECOND_US, Duration
 from engine.config import IntakeConfig, LimitsConfig
 from engine.detect import RulesIndex
+from engine.model import Event
 from tests.support.rules import rules_of
 from tests.support.timeline import Timeline
 
@@ -29,14 +30,15 @@ COUNT_3 = "detect = { method = 'count', at_least = 3, within = '10s' }"
 def test_a_signal_hears_its_types_and_what_begins_with_its_prefixes(on, heard, unheard):
     """Exact names match whole types, prefixes the types below them."""
     index = RulesIndex(rules_of(f"[signal.s]\non = {on}").signals)
-    assert [len(index.candidates(each)) for each in heard] == [1] * len(heard)
-    assert [len(index.candidates(each)) for each in unheard] == [0] * len(unheard)
+    assert [len(index.candidates(Event('e', 's', each, 0))) for each in heard] == [1] * len(heard)
+    assert [len(index.candidates(Event('e', 's', each, 0))) for each in unheard] == [0] * len(unheard)
 
 
 def test_listeners_come_in_the_order_of_the_rule_set():
     """Exact and prefix listeners of one type are judged in the order in which they were written."""
     text = "".join(f"[signal.{name}]\non = '{on}'\n" for name, on in [("z", "a.*"), ("y", "a.b"), ("x", "a.*")])
-    assert [each.rule.id for each in RulesIndex(rules_of(text).signals).candidates("a.b")] == ["z", "y", "x"]
+    heard = RulesIndex(rules_of(text).signals).candidates(Event("e", "s", "a.b", 0))
+    assert [each.rule.id for each in heard] == ["z", "y", "x"]
 
 
 def test_a_burst_across_the_boundary_of_any_bucket_is_found():
