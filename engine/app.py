@@ -35,6 +35,8 @@ from engine.diagnostics import render
 from engine.intake.broker import BrokerError, EmbeddedBroker
 from engine.intake.contract import Doors, Inbox, Intake
 from engine.intake.formats import Formats
+from engine.intake.heartbeat import Heartbeat
+from engine.intake.http import HttpIntake
 from engine.intake.mqtt import MqttIntake, tls_context
 from engine.model import Mode, Target
 from engine.observer import Observer
@@ -43,6 +45,7 @@ from engine.operate.control import ControlError, ControlServer
 from engine.operate.metrics import Metrics
 from engine.operate.sdnotify import SdNotify
 from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
+from engine.readiness import Readiness, beat_every_s
 from engine.rulefile.load import load_rules
 from engine.rulefile.rules import RuleSet
 from engine.shipped import Places, find_places
@@ -152,7 +155,10 @@ class Daemon:
                 protected=_protected(config.guards.protected),
             )
             inbox = Inbox()
-            doors = Doors(self._doors(inbox), inbox)
+            readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._mode.value}")
+            heartbeat = Heartbeat(inbox, clock, every_s=beat_every_s(notify), beat=readiness.beat)
+            doors = Doors([*self._doors(inbox), heartbeat], inbox)
+            readiness.doors = doors
             pipeline = Pipeline(
                 doors=doors,
                 decoder=Formats(config),
@@ -198,7 +204,6 @@ class Daemon:
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
                 flowing = group.create_task(pipeline.run(), name="pipeline")
-                notify.ready(f"{len(self._rules.rules)} rules, mode {self._mode.value}")
                 _log.info(
                     "halon runs",
                     version=version("halon"),
@@ -252,13 +257,18 @@ class Daemon:
         return core, seen
 
     def _doors(self, inbox: Inbox) -> Sequence[Intake]:
-        doors = []
+        doors: list[Intake] = []
         for each in self._config.mqtt:
             try:
                 password, tls = _password(each.password_file), tls_context(each)
             except OSError as error:
                 raise StartError(f"broker {each.name}: {error.filename or each.password_file}: {error}") from error
             doors.append(MqttIntake(each, self._config.intake, inbox, self._clock, password=password, tls=tls))
+        if self._config.http.enabled:
+            try:
+                doors.append(HttpIntake(self._config.http, self._config.intake, inbox, self._clock))
+            except (ValueError, OSError) as error:
+                raise StartError(f"the HTTP door: {error}") from error
         return doors
 
     async def _read_rules(self) -> Reading:

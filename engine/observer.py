@@ -4,6 +4,7 @@ from collections import Counter, deque
 
 from engine.clock import SECOND_US, Clock
 from engine.core import CoreStep
+from engine.intake.heartbeat import DOOR as HEARTBEAT
 from engine.logs import DecisionLog, get_logger
 from engine.model import Intent
 from engine.operate.metrics import Metrics
@@ -57,11 +58,12 @@ class Observer:
 
     def _count(self, batch: Batch, now_us: int) -> None:
         second = now_us // SECOND_US
-        self.events_total += batch.events
+        new = sum(1 for door, _, verdict in batch.judged if verdict == "new" and door != HEARTBEAT)
+        self.events_total += new
         if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1] = (second, self._seconds[-1][1] + batch.events)
+            self._seconds[-1] = (second, self._seconds[-1][1] + new)
         else:
-            self._seconds.append((second, batch.events))
+            self._seconds.append((second, new))
         for (source, event_type, verdict), count in Counter(batch.judged).items():
             self._metrics.event(source=source, event_type=event_type, verdict=verdict, count=count)
 

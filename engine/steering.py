@@ -14,6 +14,8 @@ from engine.contain.steering import NotPossible
 from engine.core import Core
 from engine.diagnostics import Diagnostic
 from engine.intake.contract import Doors
+from engine.intake.heartbeat import DOOR as HEARTBEAT
+from engine.intake.http import DOOR as HTTP
 from engine.model import IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode, Struct
 from engine.observer import Observer
 from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound
@@ -70,7 +72,8 @@ class Steer:
 
     async def status(self) -> Live:
         """What only the running daemon knows."""
-        rules, doors = self._core.rules, self._doors.status()
+        rules = self._core.rules
+        doors = [door for door in self._doors.status() if door.name != HEARTBEAT]
         in_flight = sum(door.in_flight for door in doors)
         windows, matches = self._core.sizes()
         return Live(
@@ -90,7 +93,7 @@ class Steer:
             doors=tuple(
                 Door(
                     name=door.name,
-                    kind="mqtt",
+                    kind="http" if door.name == HTTP else "mqtt",
                     connected=door.connected,
                     detail=door.problem,
                     events=door.received_total,
