@@ -15,6 +15,7 @@ from engine.detectors.distinct import Distinct
 from engine.detectors.ewma import Ewma
 from engine.detectors.gradient_norm import GradientNorm
 from engine.detectors.largest import Max
+from engine.detectors.likelihood import Likelihood
 from engine.detectors.loss_spike import LossSpike
 from engine.detectors.mean import Mean
 from engine.detectors.nan import Nan
@@ -37,6 +38,7 @@ _CLASSES: tuple[type[Detector[Any]], ...] = (
     Distinct,
     Ewma,
     GradientNorm,
+    Likelihood,
     LossSpike,
     Max,
     Mean,

@@ -38,10 +38,9 @@ def usable(value: float | None) -> float | None:
     return min(max(value, -VALUE_MAX), VALUE_MAX)
 
 
-class ValueDetector(Detector[ParamsT]):
-    """A detector of one number. A missing or non-finite value changes nothing and finds nothing."""
+class StateDetector(Detector[ParamsT]):
+    """A detector whose whole state is one msgspec struct."""
 
-    needs_value = True
     state_type: ClassVar[type[State]] = State
     """The struct that holds the whole state; its defaults are the state before the first observation."""
 
@@ -49,14 +48,6 @@ class ValueDetector(Detector[ParamsT]):
         super().__init__(params)
         self.state: Any = self.state_type()
         self.restored()
-
-    def update(self, observation: Observation) -> Finding | None:
-        value = usable(observation.value)
-        return None if value is None else self.see(value, observation)
-
-    def see(self, value: float, observation: Observation) -> Finding | None:
-        """Take a finite value in; the finding if the condition holds with it."""
-        raise NotImplementedError
 
     def restored(self) -> None:
         """`state` was replaced: rebuild what is derived from it; ValueError if it can't be one of these parameters."""
@@ -72,6 +63,20 @@ class ValueDetector(Detector[ParamsT]):
             self.state = before
             self.restored()
             raise msgspec.ValidationError(f"state of {self.method}: {error}") from error
+
+
+class ValueDetector(StateDetector[ParamsT]):
+    """A detector of one number. A missing or non-finite value changes nothing and finds nothing."""
+
+    needs_value = True
+
+    def update(self, observation: Observation) -> Finding | None:
+        value = usable(observation.value)
+        return None if value is None else self.see(value, observation)
+
+    def see(self, value: float, observation: Observation) -> Finding | None:
+        """Take a finite value in; the finding if the condition holds with it."""
+        raise NotImplementedError
 
 
 class SortedWindow:
