@@ -38,6 +38,7 @@ from engine.intake.formats import Formats
 from engine.intake.heartbeat import Heartbeat
 from engine.intake.http import HttpIntake
 from engine.intake.mqtt import MqttIntake, tls_context
+from engine.intake.secretfile import read_secret
 from engine.model import Mode, Target
 from engine.observer import Observer
 from engine.operate import views
@@ -48,7 +49,7 @@ from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
 from engine.readiness import Readiness, beat_every_s
 from engine.rulefile.load import load_rules
 from engine.rulefile.rules import RuleSet
-from engine.shipped import Places, find_places
+from engine.shipped import Places, anchor, find_places
 from engine.statechange import StateChange
 from engine.steering import Reading, Steer
 from engine.store import audit, state
@@ -84,7 +85,7 @@ def main(config_path: Path, *, observe: bool = False, log_level: str | None = No
                 {**msgspec.structs.asdict(config.daemon), "log_level": log_level}, type(config.daemon)
             ),
         )
-    places = find_places(config, config_path.parent)
+    config, places = anchor(config, config_path.parent), find_places(config, config_path.parent)
     reading = read_rules(config, places, catalogue.catalogue)
     if reading.rules is None:
         print(render(reading.diagnostics), file=sys.stderr, end="")  # noqa: T201
@@ -260,9 +261,10 @@ class Daemon:
         doors: list[Intake] = []
         for each in self._config.mqtt:
             try:
-                password, tls = _password(each.password_file), tls_context(each)
-            except OSError as error:
-                raise StartError(f"broker {each.name}: {error.filename or each.password_file}: {error}") from error
+                password = read_secret(each.password_file) if each.password_file else None
+                tls = tls_context(each)
+            except (ValueError, OSError) as error:
+                raise StartError(f"broker {each.name}: {error}") from error
             doors.append(MqttIntake(each, self._config.intake, inbox, self._clock, password=password, tls=tls))
         if self._config.http.enabled:
             try:
@@ -314,16 +316,6 @@ def _protected(source: str) -> Protected:
         return answer
 
     return judge
-
-
-def _password(written: str) -> str | None:
-    """The broker password in a file, or in a credential of the service manager (`credential:NAME`)."""
-    if not written:
-        return None
-    if written.startswith("credential:"):
-        folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials"))
-        return (folder / written.removeprefix("credential:")).read_text(encoding="utf-8").rstrip("\n")
-    return Path(written).read_text(encoding="utf-8").rstrip("\n")
 
 
 def _escalate(escalation: Escalation) -> None:

@@ -1,4 +1,4 @@
-"""Beats of the pipeline to what the service manager is told: ready, waiting for a door, alive. `engine.app` builds it."""
+"""Beats of the pipeline to what the service manager is told: ready, waiting for a door, alive. `engine.app` has it."""
 
 from engine.intake.contract import Doors
 from engine.intake.heartbeat import DOOR as HEARTBEAT

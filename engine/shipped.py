@@ -6,6 +6,8 @@
 from importlib import resources
 from pathlib import Path
 
+import msgspec
+
 from engine.config import Config
 from engine.model import Struct
 
@@ -54,3 +56,38 @@ def find_places(config: Config, config_dir: Path) -> Places:
         control_socket=place(daemon.control_socket) if daemon.control_socket else state_dir / "control.sock",
         rules=tuple(place(path) for path in config.rules.paths),
     )
+
+
+def anchor(config: Config, config_dir: Path) -> Config:
+    """The config with the paths of certificates and secret files made absolute; `credential:NAME` stays as it is."""
+
+    def place(written: str) -> str:
+        if not written or written.startswith("credential:"):
+            return written
+        return str(config_dir.absolute() / Path(written).expanduser())
+
+    replace = msgspec.structs.replace
+    mqtt = tuple(
+        replace(
+            each,
+            password_file=place(each.password_file),
+            tls=replace(
+                each.tls,
+                ca_file=place(each.tls.ca_file),
+                certificate_file=place(each.tls.certificate_file),
+                key_file=place(each.tls.key_file),
+            ),
+        )
+        for each in config.mqtt
+    )
+    senders = tuple(
+        replace(each, token_file=place(each.token_file), hmac_file=place(each.hmac_file))
+        for each in config.http.senders
+    )
+    http = replace(
+        config.http,
+        certificate_file=place(config.http.certificate_file),
+        key_file=place(config.http.key_file),
+        senders=senders,
+    )
+    return replace(config, mqtt=mqtt, http=http)

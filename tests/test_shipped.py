@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Config, DaemonConfig, RulesConfig, StoreConfig
-from engine.shipped import find_config, find_places, shipped_dir
+from engine.config import (
+    Config,
+    DaemonConfig,
+    HttpConfig,
+    MqttConfig,
+    RulesConfig,
+    SenderConfig,
+    StoreConfig,
+    TlsConfig,
+)
+from engine.shipped import anchor, find_config, find_places, shipped_dir
 
 
 @pytest.mark.parametrize(
@@ -39,3 +48,18 @@ def test_places_are_relative_to_the_config_file(tmp_path):
     other = Config(daemon=DaemonConfig(control_socket="/run/c"), store=StoreConfig(path="db"))
     assert find_places(other, tmp_path).control_socket == Path("/run/c")
     assert find_places(other, tmp_path).database == tmp_path / "db"
+
+
+def test_paths_of_secrets_are_relative_to_the_config_file_too(tmp_path):
+    """Certificates and secret files are anchored; credentials of the service manager and empty ones stay."""
+    config = Config(
+        mqtt=(MqttConfig(password_file="mqtt.pw", tls=TlsConfig(ca_file="/etc/ca.pem", certificate_file="own.pem")),),
+        http=HttpConfig(key_file="key.pem", senders=(SenderConfig(name="a", token_file="credential:a"),)),
+    )
+    anchored = anchor(config, tmp_path)
+    assert anchored.mqtt[0].password_file == str(tmp_path / "mqtt.pw")
+    assert anchored.mqtt[0].tls.ca_file == "/etc/ca.pem"
+    assert anchored.mqtt[0].tls.certificate_file == str(tmp_path / "own.pem")
+    assert anchored.mqtt[0].tls.key_file == ""
+    assert anchored.http.key_file == str(tmp_path / "key.pem")
+    assert anchored.http.senders[0].token_file == "credential:a"
