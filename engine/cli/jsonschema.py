@@ -26,7 +26,7 @@ def properties(struct: type[msgspec.Struct]) -> tuple[dict[str, Any], list[str]]
     schema = struct_schema(struct)
     defined = schema.get("$defs", {})
     shape = resolve(schema, defined)
-    return _inline(shape.get("properties", {}), defined), list(shape.get("required", ()))
+    return _ecma(_inline(shape.get("properties", {}), defined)), list(shape.get("required", ()))
 
 
 def resolve(spec: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
@@ -93,3 +93,13 @@ def _inline(value: Any, defined: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_inline(each, defined) for each in value]
     return value
+
+
+def _ecma(value: Any) -> Any:
+    """A schema with Python's `\\Z` in patterns written as the `$` of JSON Schema, where that means the very end."""
+    if isinstance(value, dict):
+        return {
+            key: each.replace(r"\Z", "$") if key == "pattern" and isinstance(each, str) else _ecma(each)
+            for key, each in value.items()
+        }
+    return [_ecma(each) for each in value] if isinstance(value, list) else value

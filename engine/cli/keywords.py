@@ -1,0 +1,67 @@
+"""What each key of a rule file means, in a sentence: editors show it beside the key; `engine.cli.schema` takes it."""
+
+MEANINGS: dict[str, dict[str, str]] = {
+    "signal": {
+        "on": "event types to listen to: a name, a prefix such as `training.*`, or a list of them",
+        "where": "CEL: only events for which this is true; a missing field is a visible fault",
+        "by": "the key: name = CEL text; one window per key, and what rules join by",
+        "value": "CEL: the number that the method looks at",
+        "detect": "the method that decides which events are signals; without it, each event is one",
+        "for": "it must hold this long before it is a signal",
+        "cooldown": "after a signal, its key is mute this long",
+        "title": "a short name for people",
+        "description": "what it means, for people",
+    },
+    "detect": {
+        "method": "how findings are made; docs/rules.md and docs/detectors.md describe each method",
+        "of": "CEL: what the method counts or divides by",
+    },
+    "rule": {
+        "incident": "an incident type of the taxonomy, or one that an `[incident.ID]` table declares",
+        "severity": "how grave it is",
+        "when": "the signals that make the incident, and how they join",
+        "by": "the key of the incident: names that every signal of `when` has",
+        "playbook": "what to do: the id of a `[playbook.ID]`",
+        "mode": "`observe`: the steps are checked and recorded, not taken",
+        "tags": "labels for reports, such as `atlas:AML.T0020`",
+        "title": "a short name for people",
+        "description": "what it means, for people",
+        "references": "where to read more",
+        "owner": "who answers for the rule",
+        "false_positives": "what may set it off wrongly",
+    },
+    "when": {
+        "all": "each of these signals, in any order",
+        "any": "some of these signals: as many different ones as `at_least` says",
+        "sequence": "these signals in this order",
+        "at_least": "how many different signals of `any` are needed; 1 if left out",
+        "within": "they lie no further apart than this",
+        "none": "and none of these signals in that time",
+        "wait": "… nor in the time after: the rule fires when the wait is over",
+        "corroborate": "the evidence comes from this many different `event.source`s",
+    },
+    "playbook": {
+        "contain": "the steps that stop the harm, in order",
+        "investigate": "the steps that keep evidence, in order",
+        "recover": "the steps that restore service, in order",
+        "title": "a short name for people",
+        "description": "what it means, for people",
+    },
+    "step": {
+        "do": "the action; `halon actions` lists them",
+        "on_failure": "what becomes of the rest of the phase if this step fails",
+        "hold": "how long a reversible effect is leased",
+        "timeout": "the most that this step may take",
+        "retries": "tries again where it is proven that nothing happened",
+        "approve": "`true`: it waits for `halon approve`",
+        "when": "CEL: the step is left out where this is false",
+    },
+    "list": {
+        "values": "texts, numbers and truth values; conditions ask with `event.subject in list.ID`",
+        "description": "what it means, for people",
+    },
+    "incident": {
+        "description": "what happened when one opens, for people",
+        "title": "a short name for people",
+    },
+}
