@@ -27,7 +27,7 @@ EVENTS_MAX = 1_000_000
 SUFFIX = ".test.toml"
 
 
-class TestEvent(Struct, frozen=True):
+class GivenEvent(Struct, frozen=True):
     """One entry of `events`."""
 
     at: Duration
@@ -54,10 +54,10 @@ class Expected(Struct, frozen=True):
     recover: tuple[str, ...] | None = None
 
 
-class _TestTable(Struct, frozen=True):
+class _Table(Struct, frozen=True):
     """`[test.NAME]`."""
 
-    events: tuple[TestEvent, ...]
+    events: tuple[GivenEvent, ...]
     expect: tuple[Expected, ...]
     until: Duration | None = None
     description: str = ""
@@ -68,7 +68,7 @@ class RuleTest(Struct, frozen=True):
 
     file: str
     name: str
-    events: tuple[TestEvent, ...]
+    events: tuple[GivenEvent, ...]
     expect: tuple[Expected, ...]
     until: Duration | None
     places: tuple[Span, ...]
@@ -121,7 +121,7 @@ def parse_tests(file: TomlFile) -> tuple[list[RuleTest], list[Diagnostic]]:
     if not isinstance(tables, dict):
         return [], [*found, error("H006", "`test` is not a table", file.value(("test",)), help="write `[test.NAME]`")]
     for name, table in tables.items():
-        shape, wrong = read_struct(_TestTable, table, file, ("test", name), what=f"test {quoted(name)}")
+        shape, wrong = read_struct(_Table, table, file, ("test", name), what=f"test {quoted(name)}")
         found += wrong
         if shape is None:
             continue
@@ -192,7 +192,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 yield each
 
 
-def _wrong_data(file: TomlFile, name: str, shape: _TestTable) -> Iterator[Diagnostic]:
+def _wrong_data(file: TomlFile, name: str, shape: _Table) -> Iterator[Diagnostic]:
     """What a struct cannot say: dates are no JSON, and there is a limit to the events of all entries together."""
     for place, event in enumerate(shape.events):
         for field, value in (("data", event.data), ("ext", event.ext)):

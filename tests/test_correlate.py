@@ -131,7 +131,7 @@ def test_the_worst_rule_that_fires_sets_the_severity():
 
 
 def test_a_rule_that_fires_later_has_its_own_steps_decided_once():
-    """Which rule opened the incident does not keep the other's playbook from being carried out; steps never share an id."""
+    """Which rule opened the incident does not keep the other's steps from being decided; no two share an id."""
     playbooks = "".join(
         f"[playbook.{name}]\ncontain = [ {{ do = 'evidence.capture', paths = ['/{name}'] }} ]\n" for name in "pq"
     )

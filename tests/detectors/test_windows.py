@@ -71,3 +71,16 @@ def test_a_window_method_equals_the_reference(method, params, times, data):
             detector.load(blob)
         found = detector.update(Observation(at, f"e{place}", "s", float(number), of))
         assert (found is not None) is expected, (place, at, number)
+
+
+def test_a_flood_is_summed_within_a_64th_of_the_window():
+    """Past what is kept one by one, observations leave a little late: sums are never too small, and hardly too large."""
+    within = 640_000
+    detector = DETECTORS.methods["sum"](DETECTORS.methods["sum"].params_type(above=0.0, within=Duration(within)))
+    detector.lateness_us = LATENESS
+    times = list(range(0, 3 * within, 100))
+    for place, at in enumerate(times):
+        found = detector.update(Observation(at, f"e{place}", "s", 1.0))
+        exact = min(place + 1, within // 100 + 1)
+        assert exact <= found.value <= exact * (1 + 1 / 64) + 1
+    assert len(detector.dump()) <= detector.bytes_max()

@@ -34,12 +34,12 @@ class At:
     def __init__(self, line, time_us):
         self.line, self.time_us = line, time_us
 
-    def event(self, kind="t", subject="x", *, source="s", arrived=None, times=1, id=None, **data):
+    def event(self, kind="t", subject="x", *, source="s", arrived=None, times=1, **data):
         """`times` events happen now, and arrive now or at `arrived`."""
         now_us = self.time_us if arrived is None else START_US + round(arrived * SECOND_US)
         for _ in range(times):
             self.line.count += 1
-            event = Event(id or f"e{self.line.count}", source, kind, self.time_us, subject, data)
+            event = Event(f"e{self.line.count}", source, kind, self.time_us, subject, data)
             self.line.take(self.line.core.event(event, now_us))
         return self
 
