@@ -1,7 +1,9 @@
-"""A door of Halon's own: an event now and then that goes the way of all others, and shows that the way is open.
+"""A door of Halon's own: a message now and then that goes the way of all others, and shows that the way is open.
 
-The watchdog of the service manager is fed when such an event is durable, so that a pipeline that is stuck in any place
-(intake, matching, the store) ends in a restart, and an idle loop does not feed it. `engine.app` runs it.
+The watchdog of the service manager is fed when such a message is durable, so that a pipeline that is stuck in any place
+(intake, matching, the store) ends in a restart, and an idle loop does not feed it. It holds no event: one with the time
+of now would move the core's clock past the events that wait behind it, and tell of silence where there is a backlog.
+`engine.app` runs it.
 """
 
 import asyncio
@@ -9,14 +11,12 @@ from collections.abc import Callable, Iterable
 
 from engine.clock import Clock
 from engine.intake.contract import Inbox, IntakeStatus, Received
-from engine.model import Event
 
 DOOR = "halon"
-EVENT_TYPE = "halon.heartbeat"
 
 
 class Heartbeat:
-    """Puts one `halon.heartbeat` event into the inbox every `every_s` seconds, and waits for it before the next.
+    """Puts one message without events into the inbox every `every_s` seconds, and waits for it before the next.
 
     `beat` is called each time one is durable.
     """
@@ -36,19 +36,15 @@ class Heartbeat:
         while True:
             self._sent += 1
             self._durable.clear()
-            now_us = self._clock.now_us()
-            event = Event(
-                id=f"{now_us}-{self._sent}", source="/halon", type=EVENT_TYPE, time_us=now_us, data={"beat": self._sent}
-            )
             self._inbox.put(
                 Received(
                     door=self.name,
                     token=self._sent,
                     topic="",
                     payload=b"",
-                    received_us=now_us,
+                    received_us=self._clock.now_us(),
                     size_bytes=0,
-                    events=(event,),
+                    events=(),
                 )
             )
             await self._durable.wait()
