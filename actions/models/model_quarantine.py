@@ -32,6 +32,7 @@ class ModelQuarantine(Action[ModelParams]):
     settings = ModelSettings
     target_kind = "model"
     reversible = True
+    opposes = ("model.restore",)  # one takes the model away, the other puts one in its place
     privileges = "write access to `folder` and `quarantine`, which must be on one file system"
     example = '{ do = "model.quarantine", model = "fraud-detector", hold = "24h" }'
 

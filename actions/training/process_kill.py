@@ -50,6 +50,7 @@ class ProcessKill(Action[ProcessParams]):
     params = ProcessParams
     target_kind = "training"
     reversible = False
+    opposes = ("process.freeze",)  # frozen, it could go on; killed, what it held in memory is lost
     privileges = "the user of the process or CAP_KILL; for cgroups write access to cgroup.kill"
     example = '{ do = "process.kill", pid = 4242, started = 918273 }'
 

@@ -34,6 +34,7 @@ class SlurmCancel(Action[slurm.JobParams]):
     settings = slurm.SlurmSettings
     target_kind = "training"
     reversible = False
+    opposes = ("slurm.suspend",)  # suspended, it could go on; cancelled, what it had not written is lost
     privileges = "a Slurm operator or root; `squeue` and `scancel` on halond's machine"
     example = '{ do = "slurm.cancel", job = "17" }'
 

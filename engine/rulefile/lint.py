@@ -11,7 +11,7 @@ from itertools import combinations
 from engine.action import Action, Catalogue
 from engine.cel.syntax import Node
 from engine.diagnostics import Diagnostic, Level, Note, Span, quoted
-from engine.model import Mode, Phase, PlaybookId, SignalId
+from engine.model import Mode, Phase, PlaybookId, RuleId, SignalId
 from engine.rulefile.contradictions import contradiction
 from engine.rulefile.namespace import Entry, Kind, Namespace
 from engine.rulefile.rules import AnyOf, EventTypes, Rule, RuleSet, Step
@@ -182,24 +182,64 @@ def _irreversible(rules: _Rules) -> Iterator[Diagnostic]:
 
 
 def _loops(rules: _Rules) -> Iterator[Diagnostic]:
-    """H109: an action whose effect raises an event that a signal of the same rule hears."""
-    for rule in rules.set.rules.values():
-        if rule.playbook is None:
-            continue
-        heard = [(name, rules.set.signals[name].on) for name in rule.when.of.signals]
-        for path, step, action in _steps(rules, rule.playbook):
-            loops = [name for name, on in heard if any(_hears(on, raised) for raised in action.raises)]
-            if loops:
-                title = f"{quoted(step.action)} raises events that rule {quoted(rule.id)} acts on"
-                note = Note(span=rules.place("signal", loops[0]), label="hears what the action causes")
-                yield rules.warn_at(
-                    "H109",
-                    title,
-                    rules.place("playbook", rule.playbook, (*path, "do")),
-                    notes=[note],
-                    label="its effect feeds the rule again",
-                    help="exclude such events in `where` of the signal, or give it a `cooldown`",
+    """H109: an action whose effect raises an event that sets its own rule off again, at once or by way of others."""
+    acting = {each.id: each for each in rules.set.rules.values() if each.playbook and each.mode is Mode.ENFORCE}
+    raising = {rule.id: list(_raising(rules, rule)) for rule in acting.values()}
+    hearers: dict[str, dict[RuleId, SignalId]] = {}
+    for raised in {each for steps in raising.values() for _, action in steps for each in action.raises}:
+        hearing = {name for name, signal in rules.set.signals.items() if _hears(signal.on, raised)}
+        heard = ((rule.id, [name for name in rule.when.of.signals if name in hearing]) for rule in acting.values())
+        hearers[raised] = {rule: names[0] for rule, names in heard if names}
+    reached = {raised: _reached(raised, hearers, raising) for raised in hearers}
+    for rule in acting.values():
+        for path, action in raising[rule.id]:
+            looping = next((each for each in action.raises if rule.id in reached[each]), None)
+            if looping is None:
+                continue
+            heard_by = hearers[looping]
+            first = next(
+                each
+                for each in (rule.id, *sorted(heard_by))
+                if each in heard_by
+                and (
+                    each == rule.id or any(rule.id in reached[on] for _, next_ in raising[each] for on in next_.raises)
                 )
+            )
+            way = "acts on" if first == rule.id else f"is led back to, by way of rule {quoted(first)}"
+            yield rules.warn_at(
+                "H109",
+                f"{quoted(action.name)} raises events that rule {quoted(rule.id)} {way}",
+                rules.place("playbook", rule.playbook or "", (*path, "do")),
+                notes=[Note(span=rules.place("signal", heard_by[first]), label="hears what the action causes")],
+                label="its effect feeds the rule again",
+                help="exclude such events in `where` of the signal, or give it a `cooldown`",
+            )
+
+
+def _raising(rules: _Rules, rule: Rule) -> Iterator[tuple[KeyPath, "type[Action]"]]:  # type: ignore[type-arg]
+    """The steps of a rule whose effects make someone publish events."""
+    if rule.playbook is not None:
+        yield from ((path, action) for path, _, action in _steps(rules, rule.playbook) if action.raises)
+
+
+def _reached(
+    raised: str,
+    hearers: Mapping[str, Mapping[RuleId, SignalId]],
+    raising: Mapping[RuleId, Sequence[tuple[KeyPath, "type[Action]"]]],  # type: ignore[type-arg]
+) -> set[RuleId]:
+    """The rules that an event of this type may set off, those that the first ones set off in turn included."""
+    seen: set[RuleId] = set()
+    told: set[str] = set()
+    pending = [raised]
+    while pending:
+        each = pending.pop()
+        if each in told:
+            continue
+        told.add(each)
+        for rule in hearers[each].keys() - seen:
+            seen.add(rule)
+            pending += [more for _, action in raising[rule] for more in action.raises]
+    return seen
 
 
 def _contradicting(rules: _Rules) -> Iterator[Diagnostic]:
@@ -222,8 +262,8 @@ def _contradicting(rules: _Rules) -> Iterator[Diagnostic]:
             f"playbooks {quoted(left)} and {quoted(right)} contradict each other",
             rules.place("playbook", right, (*right_path, "do")),
             notes=[Note(span=rules.place("playbook", left, (*left_path, "do")), label="the other way round here")],
-            label=f"takes back what `{one}` does, on targets of kind `{first.target_kind}`",
-            help="decide which of them holds when both incidents are open on one target",
+            label=f"works against what `{one}` does, on targets of kind `{first.target_kind}`",
+            help="with both incidents open on one target, each undoes the other: choose one of these actions for both",
         )
 
 

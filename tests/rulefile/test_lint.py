@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.support.rules import catalogue
 from tests.support.rulesets import check, codes
 
 SIGNALS = """
@@ -123,6 +124,32 @@ def test_contradictions_are_of_containment_and_between_playbooks():
     assert "H110" not in codes(SIGNALS + PLAYBOOKS + one + two.replace("'resume'", "'come-back'"))
 
 
+def heard(id_, on, playbook, more=""):
+    """A signal and its rule, whose playbook acts on it."""
+    signal = f'[signal.{id_}]\non = "{on}"\nby = {{ run = "event.subject" }}\n'
+    return signal + rule(id_, f"any = ['{id_}']", f"playbook = '{playbook}'\n{more}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (heard("x", "training.step", "resume"), [("H109", "x")]),
+        (heard("x", "training.*", "resume"), [("H109", "x")]),
+        (heard("x", "other.step", "resume"), []),
+        (heard("x", "training.step", "resume", "mode = 'observe'"), []),
+        (heard("x", "training.step", "suspend"), []),
+        (heard("x", "other.step", "resume") + heard("y", "training.step", "suspend"), []),
+        (heard("x", "gate.open", "resume") + heard("y", "training.step", "publish"), [("H109", "x"), ("H109", "y")]),
+        (heard("x", "gate.open", "resume") + heard("y", "training.step", "publish", "mode = 'observe'"), []),
+    ],
+)
+def test_loops_are_told_also_by_way_of_other_rules(text, told):
+    """An action that sets its own rule off again, at once or through another rule; observing rules end a loop."""
+    publish = '[playbook.publish]\ncontain = [{ do = "gate.publish", job = "1" }]\n'
+    found = [each for each in check(PLAYBOOKS + publish + text)[1] if each.code == "H109"]
+    assert [(each.code, each.title.split(" rule `")[1][0]) for each in found] == told
+
+
 def test_many_rules_are_compared_in_bounded_time():
     """A thousand rules on one signal take seconds, not minutes."""
     text = SIGNALS + "".join(rule(f"r{n}", f"any = ['a', 'b'], corroborate = {n + 1}") for n in range(1_000))
@@ -130,3 +157,13 @@ def test_many_rules_are_compared_in_bounded_time():
     _, found = check(text)
     assert sum(each.code == "H106" for each in found) == 999
     assert time.perf_counter() - start < 20
+
+
+def test_shipped_actions_oppose_actions_that_exist():
+    """What a shipped action says it works against is a shipped action on the same kind of target; some do."""
+    shipped = catalogue().actions
+    pairs = [(each.name, other) for each in shipped.values() for other in each.opposes]
+    assert {("process.kill", "process.freeze"), ("model.quarantine", "model.restore")} <= set(pairs)
+    for one, other in pairs:
+        assert other in shipped, f"{one} opposes {other}, which is not there"
+        assert shipped[one].target_kind == shipped[other].target_kind

@@ -45,6 +45,16 @@ class Resume(Action[SuspendParams]):
     example = '{ do = "slurm.resume", job = "17" }'
 
 
+class Publish(Action[SuspendParams]):
+    name = "gate.publish"
+    params = SuspendParams
+    target_kind = "any"
+    reversible = False
+    privileges = "none"
+    raises = ("gate.open",)
+    example = '{ do = "gate.publish", job = "17" }'
+
+
 class DeleteParams(Params, frozen=True):
     path: str
     depth: Annotated[float, Meta(gt=0.0)] | None = None
@@ -115,5 +125,5 @@ class Absence(Detector[AbsenceParams]):
     params_type = AbsenceParams
 
 
-CATALOGUE = Catalogue({each.name: each for each in (Suspend, Resume, Delete)})
+CATALOGUE = Catalogue({each.name: each for each in (Suspend, Resume, Publish, Delete)})
 DETECTORS = DetectorTable({each.method: each for each in (Absence, Count, Distinct, Mean, Ratio)})
