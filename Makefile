@@ -20,6 +20,10 @@ demo: setup
 test: setup packages lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Faults from outside for as long as it takes: many kills, one at each named step, floods.
+soak: setup packages
+	$(BIN)/python -m pytest tests/faults -m "soak or not soak"
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
