@@ -74,7 +74,7 @@ def test_a_window_method_equals_the_reference(method, params, times, data):
 
 
 def test_a_flood_is_summed_within_a_64th_of_the_window():
-    """Past what is kept one by one, observations leave a little late: sums are never too small, and hardly too large."""
+    """Past what is kept one by one, observations leave a little late: sums are never too small, hardly too large."""
     within = 640_000
     detector = DETECTORS.methods["sum"](DETECTORS.methods["sum"].params_type(above=0.0, within=Duration(within)))
     detector.lateness_us = LATENESS
