@@ -9,6 +9,7 @@ import heapq
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 SECOND_US = 1_000_000
@@ -16,7 +17,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNITS_US = {"ms": 1_000, "s": SECOND_US, "m": 60 * SECOND_US, "h": 3_600 * SECOND_US, "d": 86_400 * SECOND_US}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
-_USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+_MILLISECOND_CHARS = len("2026-01-01T00:00:00.000Z")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 
 TIME_MIN_US = 0
@@ -155,11 +157,11 @@ def format_duration(duration_us: int) -> str:
 
 def parse_time_us(text: str) -> int:
     """An RFC 3339 time stamp to microseconds since the epoch; finer digits are cut off. Raises ValueError."""
-    if _USUAL_TIME.fullmatch(text):  # most events: needs no repair first
-        try:
-            return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
-        except ValueError:
-            pass  # the 31st of June: said below
+    second_us = _second_us(text[:19])
+    if second_us is not None:  # most events: in UTC, at most microseconds
+        fraction_us = _kept_fraction_us(text[19:]) if len(text) <= _MILLISECOND_CHARS else _fraction_us(text[19:])
+        if fraction_us is not None:
+            return second_us + fraction_us
     if not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", text):
         raise ValueError(f"`{text[:64]}` is not an RFC 3339 time stamp such as 2026-01-01T00:00:00Z")
     cut = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("z", "Z").replace("t", "T"))
@@ -170,6 +172,29 @@ def parse_time_us(text: str) -> int:
     if stamp.tzinfo is None:
         raise ValueError(f"`{text[:64]}` has no time zone; RFC 3339 asks for `Z` or an offset")
     return (stamp - _EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=4_096)
+def _second_us(text: str) -> int | None:
+    """`2026-01-01T00:00:00` in UTC to microseconds, None for any other text. Kept: many events share a second."""
+    if not _SECOND.fullmatch(text):
+        return None
+    try:
+        return (datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+    except ValueError:
+        return None  # the 31st of June
+
+
+def _fraction_us(text: str) -> int | None:
+    """`Z` or `.25Z` to microseconds, None for any other text."""
+    digits = text[1:-1]
+    if text[:1] == "." and text[-1] == "Z" and len(digits) <= 6 and digits.isdigit() and digits.isascii():
+        return int(digits.ljust(6, "0"))
+    return 0 if text == "Z" else None
+
+
+_kept_fraction_us = lru_cache(maxsize=2_048)(_fraction_us)
+"""For the thousand milliseconds; of microseconds there are too many."""
 
 
 def to_datetime(time_us: int) -> datetime:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -48,15 +48,18 @@ class Decoded(Struct, frozen=True):
     malformed: list[Malformed]
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=ATTRIBUTE_CHARS_MAX)]
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The common form: no extensions, no base64. Anything else takes the careful way, which knows the reasons."""
 
     specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: str
+    id: _Text
+    source: _Text
+    type: _Text
     time: str | None = None
-    subject: str | None = None
+    subject: _Text | None = None
     datacontenttype: str | None = None
     data: Any = None
 
@@ -81,20 +84,22 @@ def decode_event(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_
 
 def decode(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_MAX) -> Decoded:
     """A structured CloudEvent or a JSON batch to its good events and, one by one, what is wrong with the others."""
-    batch = _BATCH_START.match(raw) is not None
+    batch = raw[:1] != b"{" and _BATCH_START.match(raw) is not None
     try:
-        plain = _PLAIN_MANY.decode(raw) if batch else [_PLAIN_ONE.decode(raw)]
+        if not batch:
+            only = _from_plain(_PLAIN_ONE.decode(raw), arrived_us)
+            if only is not None:
+                return Decoded([only], [])
+        else:
+            plain = _PLAIN_MANY.decode(raw)
+            if len(plain) > events_max:
+                return _too_many(len(plain), events_max)
+            events = [_from_plain(wire, arrived_us) for wire in plain]
+            if None not in events:
+                return Decoded(cast("list[Event]", events), [])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_carefully(raw, batch=batch, arrived_us=arrived_us, events_max=events_max)
-    if len(plain) > events_max:
-        return _too_many(len(plain), events_max)
-    events: list[Event] = []
-    for wire in plain:
-        event = _from_plain(wire, arrived_us)
-        if event is None:
-            return _decode_carefully(raw, batch=batch, arrived_us=arrived_us, events_max=events_max)
-        events.append(event)
-    return Decoded(events, [])
+        pass  # the careful way says why
+    return _decode_carefully(raw, batch=batch, arrived_us=arrived_us, events_max=events_max)
 
 
 def decode_binary(
@@ -180,18 +185,17 @@ def is_json_type(media_type: str | None) -> bool:
 
 def _from_plain(wire: _Plain, arrived_us: int) -> Event | None:
     """The event, or None where something is not quite in order and the careful way has to say what."""
-    given = (
-        (wire.id, wire.source, wire.type) if wire.subject is None else (wire.id, wire.source, wire.type, wire.subject)
-    )
-    for text in given:
-        if not text or len(text) > ATTRIBUTE_CHARS_MAX or not text.isprintable():
-            return None
-    if wire.time is not None:
-        time_us = _time_us(wire.time)
-        if isinstance(time_us, Malformed):
-            return None
-    else:
+    if not f"{wire.id}{wire.source}{wire.type}{wire.subject}".isprintable():
+        return None
+    if wire.time is None:
         time_us = arrived_us
+    else:
+        try:
+            time_us = parse_time_us(wire.time)
+        except ValueError:
+            return None
+        if not TIME_MIN_US <= time_us <= TIME_MAX_US:
+            return None
     content = wire.datacontenttype
     if content is None:
         return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data)

@@ -92,20 +92,28 @@ class Core:
     def event(self, event: Event, now_us: int) -> CoreStep:
         """Judge an event that arrived at `now_us`, after the timers that were due before it."""
         at_us = event.time_us if event.time_us <= now_us + self._ahead_max_us else now_us
-        self._core_us = max(self._core_us, min(at_us, now_us))
-        due_us = self.next_due_us()
-        late = due_us is not None and due_us < self._core_us
+        core_us = at_us if at_us < now_us else now_us
+        if core_us > self._core_us:
+            self._core_us = core_us
+        else:
+            core_us = self._core_us
         watches = self._index.candidates(event)
-        if not watches and not late:
+        # Most events come to nothing: they are told so before anything is made for them.
+        if self._may_be_due(core_us):
+            gathered = _Gathered()
+            self._fire_timers(gathered, before_us=core_us)
+            detected = detect.detect(watches, self._windows, event, at_us)
+        elif watches:
+            detected = detect.detect(watches, self._windows, event, at_us)
+            if detected is detect.NOTHING and not self._may_be_due(core_us):
+                return EMPTY
+            gathered = _Gathered()
+        else:
             return EMPTY
-        gathered = _Gathered()
-        if late:
-            self._fire_timers(gathered, before_us=self._core_us)
-        detected = detect.detect(watches, self._windows, event, at_us)
         gathered.faults += detected.faults
         self._correlate(gathered, detected.signals)
         # What the event set in the past, as a late one may, is due already.
-        self._fire_timers(gathered, before_us=self._core_us)
+        self._fire_timers(gathered, before_us=core_us)
         return gathered.step()
 
     def tick(self, now_us: int) -> CoreStep:
@@ -163,6 +171,11 @@ class Core:
             (windows if row.space is Space.WINDOWS else matches).append(row)
         self._core_us = max(self._core_us, core_us)
         return [*self._windows.restore(windows), *self._matches.restore(matches)]
+
+    def _may_be_due(self, before_us: int) -> bool:
+        """Whether a timer may be due before that time; False is certain, and most events are told so at little cost."""
+        windows, matches = self._windows.queue, self._matches.queue
+        return (bool(windows) and windows[0][0] < before_us) or (bool(matches) and matches[0][0] < before_us)
 
     def _fire_timers(self, gathered: _Gathered, *, before_us: int) -> None:
         while True:

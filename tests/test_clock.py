@@ -64,6 +64,23 @@ def test_rfc_3339_times_are_read(text, time_us):
     assert parse_time_us(text) == time_us
 
 
+def read(text):
+    try:
+        return parse_time_us(text)
+    except ValueError:
+        return None
+
+
+@given(
+    st.from_regex(
+        r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9_+ ²٣]{0,8})?", fullmatch=True
+    )
+)
+def test_the_quick_way_to_read_a_time_agrees_with_the_careful_one(text):
+    """The common form, `Z` at the end, is read without the repairs; another way to write the same zone is not."""
+    assert read(f"{text}Z") == read(f"{text}+00:00")
+
+
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "20260101T000000Z"]
 )

@@ -36,7 +36,8 @@ class CorrelateState:
         self._matches_max = matches_max
         self.evidence_max = evidence_max
         self._tables: dict[RuleId, dict[Key, MatchState]] = {}
-        self._heap: list[tuple[int, RuleId, Key]] = []
+        self.queue: list[tuple[int, RuleId, Key]] = []
+        """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
         self._open: dict[tuple[IncidentType, Key], Open] = {}
         self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
         self._dirty: set[tuple[RuleId, Key]] = set()
@@ -72,30 +73,30 @@ class CorrelateState:
         if state.pending is None or state.queued_us == state.pending.due_us:
             return
         state.queued_us = state.pending.due_us
-        heapq.heappush(self._heap, (state.pending.due_us, rule, key))
-        if len(self._heap) > 2 * len(self) + _HEAP_SLACK:
+        heapq.heappush(self.queue, (state.pending.due_us, rule, key))
+        if len(self.queue) > 2 * len(self) + _HEAP_SLACK:
             self._rebuild_heap()
 
     def due_us(self) -> int | None:
         """When the next wait is over."""
-        while self._heap:
-            due_us, rule, key = self._heap[0]
+        while self.queue:
+            due_us, rule, key = self.queue[0]
             state = self._tables.get(rule, {}).get(key)
             if state is not None and state.queued_us == due_us:
                 if state.pending is not None and state.pending.due_us == due_us:
                     return due_us
                 state.queued_us = None
-                heapq.heappop(self._heap)
+                heapq.heappop(self.queue)
                 self.schedule(rule, key, state)
             else:
-                heapq.heappop(self._heap)
+                heapq.heappop(self.queue)
         return None
 
     def pop_due(self) -> tuple[Join, Key, MatchState]:
         """The wait that is over next, taken from the queue."""
         due_us = self.due_us()
         assert due_us is not None, "called only when a wait is over"
-        _, rule, key = heapq.heappop(self._heap)
+        _, rule, key = heapq.heappop(self.queue)
         state = self._tables[rule][key]
         state.queued_us = None
         self._dirty.add((rule, key))
@@ -199,13 +200,13 @@ class CorrelateState:
         return ""
 
     def _rebuild_heap(self) -> None:
-        self._heap = []
+        self.queue = []
         for rule, table in self._tables.items():
             for key, state in table.items():
                 state.queued_us = None if state.pending is None else state.pending.due_us
                 if state.queued_us is not None:
-                    self._heap.append((state.queued_us, rule, key))
-        heapq.heapify(self._heap)
+                    self.queue.append((state.queued_us, rule, key))
+        heapq.heapify(self.queue)
 
 
 def _gone(owner: str, key: Key) -> StateChange:

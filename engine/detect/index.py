@@ -6,7 +6,7 @@ whose condition demands another value of it. What is left is in the order of the
 
 from collections.abc import Mapping
 
-from engine.detect.net import Net, Watches, in_order
+from engine.detect.net import Finder, Net, Watches, in_order
 from engine.detect.watch import Watch
 from engine.model import Event, SignalId
 from engine.rulefile.rules import SignalRule
@@ -30,9 +30,9 @@ class RulesIndex:
             for prefix in on.prefixes:
                 if not any(prefix.startswith(other) for other in on.prefixes if other != prefix):
                     prefixed.setdefault(prefix, []).append(watch)
-        self._exact = {name: Net(watches) for name, watches in exact.items()}
-        self._prefixed = {prefix: Net(watches) for prefix, watches in prefixed.items()}
-        self._by_type: dict[str, tuple[Net, ...]] = {}
+        self._exact = {name: Net(watches).finder() for name, watches in exact.items()}
+        self._prefixed = {prefix: Net(watches).finder() for prefix, watches in prefixed.items()}
+        self._by_type: dict[str, tuple[Finder, ...]] = {}
 
     def candidates(self, event: Event) -> Watches:
         """Whose judging of the event may come to something, in the order of the rule set."""
@@ -46,7 +46,7 @@ class RulesIndex:
                 found = in_order(found, more) if found else more
         return found
 
-    def _nets(self, event_type: str) -> tuple[Net, ...]:
+    def _nets(self, event_type: str) -> tuple[Finder, ...]:
         nets = [self._exact.get(event_type)]
         # A prefix ends in a dot, so only the dots of the type can end one.
         at = event_type.find(".")

@@ -26,7 +26,7 @@ class Detected(Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-_NOTHING = Detected()
+NOTHING = Detected()
 
 
 class _Fault(Exception):  # noqa: N818  # a fault is data, caught in this module
@@ -53,7 +53,7 @@ def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: in
             continue
         if signal is not None:
             signals.append(signal)
-    return Detected(tuple(signals), tuple(faults)) if signals or faults else _NOTHING
+    return Detected(tuple(signals), tuple(faults)) if signals or faults else NOTHING
 
 
 def fire_timer(state: DetectState) -> Signal | None:

@@ -38,6 +38,10 @@ class Net:
                 by_path.setdefault(hint.path, []).append((watch, hint))
         self._tests = tuple(_Test(path, demanding, tested | {path}) for path, demanding in by_path.items())
 
+    def finder(self) -> "Finder":
+        """What answers for this net: its only test, where there is but one."""
+        return self._tests[0] if len(self._tests) == 1 and not self._always else self
+
     def find(self, event: Event) -> Watches:
         """Those that may match the event or have a fault on it."""
         found = self._always
@@ -51,7 +55,7 @@ class Net:
 class _Test:
     """One path of an event, and where its value leads."""
 
-    __slots__ = ("_absent", "_all", "_branches", "_look", "_path")
+    __slots__ = ("_absent", "_all", "_leaves", "_look", "_nets", "_path")
 
     def __init__(self, path: Path, demanding: Sequence[tuple[Watch, Hint]], tested: frozenset[Path]) -> None:
         self._path = path
@@ -60,18 +64,22 @@ class _Test:
         for watch, hint in demanding:
             for value in hint.values:
                 by_value.setdefault(value, []).append(watch)
-        self._branches = {value: _leaf_or_net(watches, tested) for value, watches in by_value.items()}
+        # Most branches are leaves: what a value leads to is then at hand.
+        self._leaves = {value: tuple(found) for value, found in by_value.items() if len(found) <= LEAF_LEN_MAX}
+        self._nets = {value: Net(found, tested) for value, found in by_value.items() if len(found) > LEAF_LEN_MAX}
         self._absent = tuple(watch for watch, hint in demanding if hint.missing is Missing.FAULT)
         self._all = tuple(watch for watch, _ in demanding)
 
     def find(self, event: Event) -> Watches:
         try:
-            branch = self._branches.get(self._look(event))
+            value = self._look(event)
+            leaf = self._leaves.get(value)
         except (KeyError, TypeError):
             return self._find_slowly(event)
-        if branch is None:
-            return ()
-        return branch.find(event) if isinstance(branch, Net) else branch
+        if leaf is not None:
+            return leaf
+        net = self._nets.get(value)
+        return () if net is None else net.find(event)
 
     def _find_slowly(self, event: Event) -> Watches:
         """Nothing is there, or a list or map (which equals no constant), or no map is on the way to it."""
@@ -87,13 +95,13 @@ class _Test:
         return ()
 
 
+Finder = Net | _Test
+"""Either has `find`."""
+
+
 def in_order(some: Iterable[Watch], others: Iterable[Watch]) -> Watches:
     """Both, in the order of the rule set."""
     return tuple(sorted((*some, *others), key=lambda watch: watch.place))
-
-
-def _leaf_or_net(watches: list[Watch], tested: frozenset[Path]) -> Net | Watches:
-    return tuple(watches) if len(watches) <= LEAF_LEN_MAX else Net(watches, tested)
 
 
 def _choose(watches: Sequence[Watch], tested: frozenset[Path]) -> dict[int, Hint]:

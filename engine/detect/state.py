@@ -100,7 +100,8 @@ class DetectState:
         self._keys_max = keys_max
         self._lateness_us = lateness_us
         self._tables: dict[SignalId, dict[Key, KeyState]] = {}
-        self._heap: list[tuple[int, SignalId, Key]] = []
+        self.queue: list[tuple[int, SignalId, Key]] = []
+        """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
         self._dirty: set[tuple[SignalId, Key]] = set()
         self._gone: dict[tuple[str, Key], StateChange] = {}
         self._used = 0
@@ -138,24 +139,24 @@ class DetectState:
         if due_us is None or (state.queued_us is not None and state.queued_us <= due_us):
             return  # a queued time that is too early is put right when it comes up
         state.queued_us = due_us
-        heapq.heappush(self._heap, (due_us, signal, key))
-        if len(self._heap) > 2 * len(self) + _HEAP_SLACK:
+        heapq.heappush(self.queue, (due_us, signal, key))
+        if len(self.queue) > 2 * len(self) + _HEAP_SLACK:
             self._rebuild_heap()
 
     def due_us(self) -> int | None:
         """When the next timer of any key is due."""
-        while self._heap:
-            due_us, signal, key = self._heap[0]
+        while self.queue:
+            due_us, signal, key = self.queue[0]
             state = self.peek(signal, key)
             if state is not None and state.queued_us == due_us:
                 real_us = state.due_us()
                 if real_us == due_us:
                     return due_us
                 state.queued_us = None
-                heapq.heappop(self._heap)
+                heapq.heappop(self.queue)
                 self.schedule(signal, key, state)
             else:
-                heapq.heappop(self._heap)
+                heapq.heappop(self.queue)
         return None
 
     def pop_due(self) -> tuple[int, SignalRule, Key, KeyState] | None:
@@ -163,7 +164,7 @@ class DetectState:
         due_us = self.due_us()
         if due_us is None:
             return None
-        _, signal, key = heapq.heappop(self._heap)
+        _, signal, key = heapq.heappop(self.queue)
         state = self._tables[signal][key]
         state.queued_us = None
         self._dirty.add((signal, key))
@@ -215,13 +216,13 @@ class DetectState:
         self._rebuild_heap()
 
     def _rebuild_heap(self) -> None:
-        self._heap = []
+        self.queue = []
         for signal, table in self._tables.items():
             for key, state in table.items():
                 state.queued_us = state.due_us()
                 if state.queued_us is not None:
-                    self._heap.append((state.queued_us, signal, key))
-        heapq.heapify(self._heap)
+                    self.queue.append((state.queued_us, signal, key))
+        heapq.heapify(self.queue)
 
 
 def _version(rule: SignalRule) -> int:
