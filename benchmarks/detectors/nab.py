@@ -49,7 +49,8 @@ def main() -> None:
     traces = load(root)
     print(f"{len(traces)} traces, {sum(len(trace.values) for trace in traces):,} values")
     print("\n| detector | standard score | bound chosen |\n|---|---|---|")
-    total, chosen = held_out(traces, {bound: [run(trace, bound) for trace in traces] for bound in BOUNDS})
+    ratios = [run(trace) for trace in traces]
+    total, chosen = held_out(traces, {bound: [alarms(each, bound) for each in ratios] for bound in BOUNDS})
     print(
         f"| likelihood | {total:.1f} | on the other categories: {', '.join(map(str, sorted(set(chosen.values()))))} |"
     )
@@ -80,14 +81,20 @@ def load(root: Path) -> list[Trace]:
     return traces
 
 
-def run(trace: Trace, bound: float) -> list[int]:
-    """The places at which `likelihood` has a finding, one value at a time."""
-    detector = Likelihood(LikelihoodParams(above=bound))
-    return [
-        place
-        for place, value in enumerate(trace.values)
-        if detector.update(Observation(place, "", "", value)) is not None
-    ]
+def run(trace: Trace) -> list[tuple[int, float]]:
+    """Where the lowest bound is passed and by which ratio, one value at a time; what it learns depends on no bound."""
+    detector = Likelihood(LikelihoodParams(above=min(BOUNDS), refractory=0))
+    found = ((place, detector.update(Observation(place, "", "", value))) for place, value in enumerate(trace.values))
+    return [(place, finding.value) for place, finding in found if finding is not None]
+
+
+def alarms(ratios: list[tuple[int, float]], bound: float) -> list[int]:
+    """The places at which a detector with this bound and the refractory period as shipped has a finding."""
+    refractory, places = LikelihoodParams().refractory, []
+    for place, ratio in ratios:
+        if ratio > bound and (not places or place - places[-1] > refractory):
+            places.append(place)
+    return places
 
 
 def alarms_of_peer(root: Path, peer: str, trace: Trace, bound: float) -> list[int]:
@@ -125,9 +132,9 @@ def _sigmoid(position: float) -> float:
     return -1.0 if position > 3.0 else 2.0 / (1.0 + math.exp(5.0 * position)) - 1.0
 
 
-def normal(traces: list[Trace], alarms: list[list[int]]) -> float:
+def normal(traces: list[Trace], found: list[list[int]]) -> float:
     """The raw scores as NAB reports them: 0 for silence, 100 for every window found at its start and nothing else."""
-    return _normal(traces, sum(map(score, traces, alarms)))
+    return _normal(traces, sum(map(score, traces, found)))
 
 
 def _normal(traces: list[Trace], total: float) -> float:
@@ -135,9 +142,10 @@ def _normal(traces: list[Trace], total: float) -> float:
     return 100.0 * (total + windows) / (2.0 * windows)
 
 
-def held_out(traces: list[Trace], alarms: dict[float, list[list[int]]]) -> tuple[float, dict[str, float]]:
+def held_out(traces: list[Trace], found: dict[float, list[list[int]]]) -> tuple[float, dict[str, float]]:
     """The score when each category is scored with the bound that is best on all the others, and those bounds."""
-    scores = {bound: list(map(score, traces, found)) for bound, found in alarms.items()}
+    scores = {bound: list(map(score, traces, each)) for bound, each in found.items()}
+    ratios = [run(trace) for trace in traces]
     total, chosen = 0.0, {}
     for category in sorted({trace.category for trace in traces}):
         mine = [trace.category == category for trace in traces]

@@ -27,7 +27,7 @@ FAR_MIN = 1e-9
 
 
 class LikelihoodParams(Params, frozen=True):
-    """`above`: how many times further out than the rarest 0.5 % of the past; `refractory`: observations, silent after one.
+    """`above`: how many times further out than the rarest 0.5 % of the past; `refractory`: observations.
 
     `memory`: observations over which mean and deviation are taken; `warmup`: before the first answer.
     """
@@ -66,8 +66,8 @@ class Likelihood(ValueDetector[LikelihoodParams]):
 
     Parameters: `above` (ratio, 1.3), `refractory` (observations, 100), `memory` (observations, 3,000), `warmup`
     (observations, 130).
-    False alarms per 10,000 independent values: 8 on normal, 20 on log-normal of deviation 1, at 1.3; 2 and 13 at 1.5; 0 and
-    8 at 2.
+    False alarms per 10,000 independent values: 8 on normal, 20 on log-normal of deviation 1, at 1.3; 2
+    and 13 at 1.5; 0 and 8 at 2.
     Use `seasonal` where a value is odd only for its hour of day, `cusum` for small lasting shifts, `robust-z` where a
     bound in deviations is wanted, `threshold` where a limit is known.
     Source: after Ahmad, Lavin, Purdy and Agha (2017), Unsupervised real-time anomaly detection for streaming data,
@@ -118,7 +118,7 @@ class Likelihood(ValueDetector[LikelihoodParams]):
             return None
         state.quiet = params.refractory
         detail = f"the {ASPECTS[place]} of {value:.4g} is {best:.3g} times as far out as the rarest 0.5% of the past"
-        return Finding(detail=detail, value=value, threshold=params.above, event_ids=(observation.event_id,))
+        return Finding(detail=detail, value=best, threshold=params.above, event_ids=(observation.event_id,))
 
     def _ratio(self, aspect: _Aspect, x: float) -> float:
         """How far out `x` is beside the yardstick before it; then both learn it."""

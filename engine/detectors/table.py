@@ -12,20 +12,26 @@ from engine.detectors.contract import Detector, DetectorTable
 from engine.detectors.count import Count
 from engine.detectors.cusum import Cusum
 from engine.detectors.distinct import Distinct
+from engine.detectors.drought import Drought
 from engine.detectors.ewma import Ewma
 from engine.detectors.gradient_norm import GradientNorm
+from engine.detectors.js import Js
+from engine.detectors.ks import Ks
 from engine.detectors.largest import Max
 from engine.detectors.likelihood import Likelihood
 from engine.detectors.loss_spike import LossSpike
 from engine.detectors.mean import Mean
 from engine.detectors.nan import Nan
 from engine.detectors.page_hinkley import PageHinkley
+from engine.detectors.psi import Psi
 from engine.detectors.quantile import Quantile
 from engine.detectors.ratio import Ratio
 from engine.detectors.robust_z import RobustZ
+from engine.detectors.seasonal import Seasonal
 from engine.detectors.smallest import Min
 from engine.detectors.spot import Spot
 from engine.detectors.sum import Sum
+from engine.detectors.surge import Surge
 from engine.detectors.threshold import Threshold
 from engine.detectors.wilson import Wilson
 
@@ -36,8 +42,11 @@ _CLASSES: tuple[type[Detector[Any]], ...] = (
     Count,
     Cusum,
     Distinct,
+    Drought,
     Ewma,
     GradientNorm,
+    Js,
+    Ks,
     Likelihood,
     LossSpike,
     Max,
@@ -45,11 +54,14 @@ _CLASSES: tuple[type[Detector[Any]], ...] = (
     Min,
     Nan,
     PageHinkley,
+    Psi,
     Quantile,
     Ratio,
     RobustZ,
+    Seasonal,
     Spot,
     Sum,
+    Surge,
     Threshold,
     Wilson,
 )

@@ -1,4 +1,4 @@
-"""Every method of the table on a stream that suits it: it detects, and keeps what the contract promises while it does."""
+"""Every method of the table on a stream that suits it: it detects, and keeps the promises of the contract meanwhile."""
 
 import math
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "count": {"at_least": 5, "within": "10s"},
     "cusum": {"above": 5.0, "below": 5.0, "reference": 50},
     "distinct": {"at_least": 3, "within": "10s"},
-    "drought": {"within": "10s", "reference": 10},
+    "drought": {"within": "10s", "reference": 10, "probability": 0.01},
     "egress": {"every": "10s", "reference": 10},
     "ewma": {"above": 3.0, "reference": 50},
     "fairness": {"window": 200, "min_events": 20},
@@ -78,6 +78,8 @@ def of_for(method: str, place: int, rng: np.random.Generator) -> Json:
             return float(rng.normal(2.0 if late else 0.0))
         case "pii" | "canary" | "repetition" | "injection":
             return TEXTS[place % len(TEXTS)]
+        case "nan":
+            return "NaN" if late else 1.5
         case "hash":
             return ("b" if late else "a") * 64
         case "first-seen" | "distinct":
@@ -98,8 +100,6 @@ def stream(method: str, length: int = LENGTH) -> list[Observation]:
         value = float(rng.normal(16.0 if late else 10.0, 1.0))
         if late and method in {"egress", "gradient-norm"}:
             value *= 1_000.0
-        if place == CHANGE and method == "nan":
-            value = math.nan
         found.append(Observation(at_us, f"e{place}", f"s{place % 3}", value, of_for(method, place, rng)))
     return found
 
@@ -196,7 +196,7 @@ ODD_OF: list[Json] = [
     *(
         {"group": "a", "predicted": 1},
         {"group": 1, "predicted": True},
-        {"group": "a", "predicted": True, "actual": "x"},
+        {"group": "a", "predicted": True, "actual": ""},
     ),
     *({"name": "x", "sha256": 5}, {"text": "y", "prompt": None}),
 ]
