@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from engine.cel.contract import CelFault, Scope
 from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
 from engine.cel.runtime import Want
-from engine.clock import SECOND_US, Clock, SystemClock
+from engine.clock import SECOND_US, Clock, PositiveDuration, SystemClock
 from engine.config import Config
 from engine.configfile import load_config
 from engine.contain.environment import Escalation, Protected
@@ -60,6 +61,8 @@ from engine.store.errors import StoreCorrupt, StoreError
 from engine.store.seen import SeenIds
 
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
+STEPS_SHARE = 0.7
+"""Of `daemon.stop_within`, for running steps; the rest is for doors and store."""
 
 _log = logs.get_logger("halon")
 
@@ -103,6 +106,7 @@ def main(config_path: Path, *, observe: bool = False, log_level: str | None = No
         for failure in _leaves(failures):
             _log.error("the daemon stops", reason=str(failure) or type(failure).__name__)
         code = EXIT_FINDINGS
+    daemon.last_resort.cancel()
     return code
 
 
@@ -131,6 +135,9 @@ class Daemon:
         self._mode = mode
         self._clock = clock
         self._stop = asyncio.Event()
+        self.last_resort = threading.Timer(config.daemon.stop_within / SECOND_US, _end_now)
+        """Ends the process at `daemon.stop_within` after it was told to stop, whatever still runs."""
+        self.last_resort.daemon = True
 
     async def run(self) -> None:
         """From start to stop."""
@@ -148,7 +155,7 @@ class Daemon:
                 catalogue=self._catalogue,
                 settings=config.actions,
                 clock=clock,
-                config=msgspec.structs.replace(config, guards=msgspec.structs.replace(config.guards, mode=self._mode)),
+                config=_acting_config(config, self._mode),
                 secrets=Secrets.of_process(),
                 notify=_escalate,
                 moved=observer.moved,
@@ -214,12 +221,13 @@ class Daemon:
                     control=str(self._places.control_socket),
                 )
                 await self._stop.wait()
+                self.last_resort.start()
                 notify.stopping("finishing what runs")
                 _log.info("stopping; what is contained stays contained")
                 doors.pause()
                 pipeline.stop()
                 await contain.stop()
-                await asyncio.wait([flowing, acting], timeout=config.daemon.stop_within / SECOND_US)
+                await asyncio.wait([flowing, acting], timeout=STEPS_SHARE * config.daemon.stop_within / SECOND_US)
                 for task in [*serving, flowing, acting]:
                     task.cancel()
         _log.info("stopped")
@@ -285,6 +293,25 @@ class Daemon:
             group.create_task(steering.reload(who="SIGHUP"), name="reload")
 
         loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _acting_config(config: Config, mode: Mode) -> Config:
+    """The config as containment has it: the mode that runs, and its share of the time to stop."""
+    daemon = msgspec.structs.replace(
+        config.daemon, stop_within=PositiveDuration(round(STEPS_SHARE * config.daemon.stop_within))
+    )
+    return msgspec.structs.replace(config, daemon=daemon, guards=msgspec.structs.replace(config.guards, mode=mode))
+
+
+def _end_now() -> None:
+    """End the process with what does not end by itself: an action that swallows its cancellation, a hanging thread.
+
+    Every move of a step is committed before its effect, so the next start takes it up as after a crash.
+    """
+    _log.critical("something does not end; it is left as it is, and taken up at the next start")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(EXIT_OK)
 
 
 def _pipeline_config(config: Config) -> PipelineConfig:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from engine.operate.contract import Status
+from tests.support.actionplugin import install
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish
 from tests.support.realparts import free_port
@@ -318,3 +319,25 @@ def test_a_daemon_that_is_killed_leaves_nothing_that_keeps_the_next_from_startin
         assert os.path.exists(halon.socket)
         halon.restart()
         assert isinstance(halon.status(), Status)
+
+
+@pytest.mark.parametrize("action", ["test.stubborn", "test.thread"])
+def test_an_action_that_never_ends_does_not_keep_the_daemon(broker, tmp_path, action):
+    """At `stop_within` the process ends with 0; the step stays as it is in the store and is finished by the next one."""
+    name = action.partition(".")[2]
+    rules = FREEZE.replace('{ do = "process.freeze", pid = "${event.data.pid}", hold = "1h" }',
+                           f'{{ do = "{action}", path = "${{event.data.path}}", timeout = "5m" }}')  # fmt: skip
+    with Daemon(
+        tmp_path,
+        port=broker.port,
+        rules=rules,
+        mqtt=client_id(name),
+        daemon='stop_within = "3s"',
+        environment=install(tmp_path / "site"),
+    ) as halon:
+        say(broker, name, event("e-1", path=str(tmp_path / "made")))
+        until(lambda: (tmp_path / "made").exists(), what="the action runs")
+        assert halon.stop(within_s=6) == 0
+        assert halon.one("SELECT state FROM intents") == "applying"
+        halon.start()
+        until(lambda: halon.one("SELECT state FROM intents") == "verified", what="the step is verified")
