@@ -215,3 +215,15 @@ def test_matches_of_unchanged_rules_survive_new_rules_and_incidents_stay_open():
     at(4).event("b")
     at(4).incident("fairness", k="x")
     assert {each.incident for each in at.core.open_incidents()} == {"fairness", "availability"}
+
+
+def test_of_timers_due_at_one_time_signals_come_before_rules():
+    """A silence that is told at the very end of a wait still voids the match."""
+    text = "[signal.a]\non = 't'\n[signal.c]\non = 't'\ndetect = { method = 'absence', for = '10s' }\n"
+    at = Timeline(
+        text + "[rule.r]\nincident = 'fairness'\nseverity = 'low'\nwhen = { any = ['a'], none = ['c'], wait = '10s' }\n"
+    )
+    at(0).event()
+    at(10).tick()
+    at(10).signal("c")
+    at(11).nothing()

@@ -30,8 +30,8 @@ COUNT_3 = "detect = { method = 'count', at_least = 3, within = '10s' }"
 def test_a_signal_hears_its_types_and_what_begins_with_its_prefixes(on, heard, unheard):
     """Exact names match whole types, prefixes the types below them."""
     index = RulesIndex(rules_of(f"[signal.s]\non = {on}").signals)
-    assert [len(index.candidates(Event('e', 's', each, 0))) for each in heard] == [1] * len(heard)
-    assert [len(index.candidates(Event('e', 's', each, 0))) for each in unheard] == [0] * len(unheard)
+    assert [len(index.candidates(Event("e", "s", each, 0))) for each in heard] == [1] * len(heard)
+    assert [len(index.candidates(Event("e", "s", each, 0))) for each in unheard] == [0] * len(unheard)
 
 
 def test_listeners_come_in_the_order_of_the_rule_set():
@@ -230,3 +230,13 @@ def test_rows_of_other_rules_are_thrown_away_with_a_sentence():
     assert len(said) == 1
     assert "signal s" in said[0]
     assert [(each.owner, each.state) for each in other.core.drain_changes()] == [("s", None)]
+
+
+def test_an_old_event_does_not_make_a_silence_told_again():
+    """Only a newer observation is new life; one from the time of the last, come late, is not."""
+    at = Timeline(signal("detect = { method = 'absence', for = '10s' }"))
+    at(0).event()
+    at(10).tick()
+    at(10).signal("s", k="x")
+    at(0).event(arrived=11)
+    at(60).quiet()
