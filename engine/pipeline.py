@@ -27,6 +27,12 @@ CORE_CLOCK = "core_us"
 """The fact under which the store keeps the core's time."""
 IDLE_TICK_S = 1.0
 """With nothing to do, the core's clock is moved at least this often."""
+QUIET_S = 0.5
+"""The clock moves the core's time once no event has come for so long: what a broker holds comes without a pause."""
+SHUT_MAX_S = 30.0
+"""A shut door holds the clock this long: behind it may stand the events whose silence a timer would tell of."""
+FLOW_MAX_S = 300.0
+"""Events that come without a pause hold the clock this long, whatever times they carry."""
 
 
 class Decoder(Protocol):
@@ -106,6 +112,10 @@ class Pipeline:
         self._stopping = asyncio.Event()
         self._core_lock = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
+        self._pending: Sequence[Received] = ()
+        self._arrived_s = clock.monotonic_s()
+        self._flowing_since_s: float | None = None
+        self._shut_since_s: float | None = self._arrived_s
         self.commit_failing = ""
         """Why the store takes nothing at present; empty while it does."""
 
@@ -118,7 +128,7 @@ class Pipeline:
     async def run(self) -> None:
         """Work until `stop`."""
         while not self._stopping.is_set():
-            received = await self._receive()
+            received = self._pending or await self._receive()
             if self._stopping.is_set() and not received:
                 return
             async with self._core_lock:
@@ -146,7 +156,7 @@ class Pipeline:
         due_us = self._core.next_due_us()
         wait_s = IDLE_TICK_S
         if due_us is not None:
-            wait_s = min(wait_s, max(0.0, (due_us - self._clock.now_us()) / SECOND_US))
+            wait_s = min(wait_s, max(0.0, self._held_s(), (due_us - self._clock.now_us()) / SECOND_US))
         count_max = self._config.batch_events_max
         try:
             async with asyncio.timeout(wait_s) as self._waiting:
@@ -155,6 +165,9 @@ class Pipeline:
             return []
         finally:
             self._waiting = None
+        if any(each.events != () for each in received):
+            self._arrived_s = self._clock.monotonic_s()
+            self._flowing_since_s = self._flowing_since_s or self._arrived_s
         age_us = self._clock.now_us() - received[0].received_us
         if len(received) < count_max and age_us < self._config.batch_age_us:
             with contextlib.suppress(TimeoutError):
@@ -164,12 +177,19 @@ class Pipeline:
         return received
 
     def _judge(self, received: Sequence[Received]) -> Batch | None:
-        """Decode, leave out what was seen, run the core; None where nothing at all came of it."""
+        """Decode, leave out what was seen, run the core; None where nothing at all came of it.
+
+        Takes messages until they held `batch_events_max` events; the others are left for the next batch.
+        """
         steps: list[CoreStep] = []
         letters: list[DeadLetter] = []
         seen: list[bytes] = []
         judged: list[tuple[str, str, str]] = []
+        taken = 0
         for message in received:
+            if len(judged) + len(letters) >= self._config.batch_events_max:
+                break
+            taken += 1
             for item in self._decoder.decode(message):
                 if isinstance(item, DeadLetter):
                     letters.append(item)
@@ -181,10 +201,29 @@ class Pipeline:
                     continue
                 seen.append(identity)
                 steps.append(self._core.event(item, message.received_us))
-        if not len(self._doors):  # with messages waiting, the events move the clock, so that none is overtaken by it
+        received, self._pending = received[:taken], received[taken:]
+        # While events come, they move the core's time themselves, so that none is overtaken by the clock.
+        if not self._pending and not len(self._doors) and self._held_s() <= 0:
+            self._flowing_since_s = None
             steps.append(self._core.tick(self._clock.now_us()))
         batch = self._batch(received, steps, seen=seen, letters=letters, judged=judged)
         return batch if received or _has_changes(batch.changes) else None
+
+    def _held_s(self) -> float:
+        """How long the clock has to hold still yet, so that it does not overtake events that are on their way."""
+        now_s = self._clock.monotonic_s()
+        shut = not all(door.connected for door in self._doors.status())
+        if shut and self._shut_since_s is None:
+            self._shut_since_s = now_s
+        elif not shut and self._shut_since_s is not None:
+            self._shut_since_s, self._arrived_s = None, now_s
+        held_s = self._arrived_s + QUIET_S - now_s
+        if self._shut_since_s is not None:
+            # Looked at again soon: a door may open at any time.
+            held_s = max(held_s, min(QUIET_S, self._shut_since_s + SHUT_MAX_S - now_s))
+        if self._flowing_since_s is not None:
+            held_s = min(held_s, self._flowing_since_s + FLOW_MAX_S - now_s)
+        return held_s
 
     def _batch(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from actions.table import load_catalogue
-from engine.clock import SECOND_US, VirtualClock
+from engine.clock import SECOND_US, VirtualClock, format_time
 from engine.cloudevents import Malformed, decode_event
 from engine.core import Core
 from engine.detectors.table import DETECTORS
@@ -55,6 +55,7 @@ class CountingDoor:
         self.acknowledged: list[int] = []
         self.paused = 0
         self.resumed = 0
+        self.connected = True
         self._next = 0
 
     def put(self, payload: bytes) -> int:
@@ -89,7 +90,7 @@ class CountingDoor:
         self.resumed += 1
 
     def status(self) -> IntakeStatus:
-        return IntakeStatus(name=self.name, connected=True)
+        return IntakeStatus(name=self.name, connected=self.connected)
 
 
 class PlainDecoder:
@@ -269,6 +270,67 @@ def test_silence_is_noticed_by_the_clock_without_any_event(tmp_path, rules):
         await until_async(lambda: any(step.opened for batch in stage.notes.batches for step in batch.steps))
         [found] = await stage.store.read(lambda connection: incidents.find(connection))
         assert found.signals[0].signal == "quiet"
+
+    play(tmp_path, rules, scenario)
+
+
+def test_behind_a_shut_door_stand_events_that_may_break_the_silence(tmp_path, rules):
+    """The clock holds still while a door is shut, so that a backlog is heard before silence is told; not for ever."""
+
+    async def scenario(stage):
+        token = stage.door.event("1", kind="x.beat")
+        await until_async(lambda: token in stage.door.acknowledged)
+        stage.door.connected = False
+        await until_async(lambda: stage.pipeline._held_s() > 0)
+        await stage.clock.advance_s(29)
+        stage.door.connected = True
+        await until_async(lambda: stage.pipeline._held_s() > 0)  # just opened: what it holds is on its way
+        await stage.clock.advance_s(0.4)
+        token = stage.door.event("2", kind="x.beat")
+        await until_async(lambda: token in stage.door.acknowledged)
+        await stage.clock.advance_s(1)
+        stage.door.connected = False
+        await until_async(lambda: stage.pipeline._held_s() > 0)
+        assert stage.core.open_incidents() == []
+        await stage.clock.advance_s(31)
+        await until_async(stage.core.open_incidents)
+
+    play(tmp_path, rules, scenario)
+
+
+def test_events_that_follow_each_other_without_a_pause_move_the_time_themselves(tmp_path, rules):
+    """A broker hands its backlog over in pieces; between two of them the clock does not run ahead of the second."""
+
+    async def scenario(stage):
+        then_us = stage.clock.now_us()
+        await stage.clock.advance_s(3_600)
+
+        def beat(number, after_s):
+            at = format_time(then_us + after_s * SECOND_US)
+            event = {"specversion": "1.0", "id": str(number), "source": "s", "type": "x.beat", "subject": "k"}
+            return stage.door.put(json.dumps({**event, "time": at}).encode())
+
+        for number in range(20):
+            token = beat(number, after_s=number * 20)
+            await until_async(lambda token=token: token in stage.door.acknowledged)
+            await stage.clock.advance_s(0.3)
+        assert stage.core.open_incidents() == [], "each beat came 20 s after the one before"
+        await stage.clock.advance_s(1)
+        await until_async(stage.core.open_incidents)
+
+    play(tmp_path, rules, scenario)
+
+
+def test_a_transaction_ends_at_the_message_that_brings_it_past_its_events(tmp_path, rules):
+    """`batch_events_max` counts events, not messages: what came together is committed and acknowledged in parts."""
+
+    async def scenario(stage):
+        for message in range(5):
+            events = [{"specversion": "1.0", "id": f"{message}-{n}", "source": "s", "type": "x.bad"} for n in range(60)]
+            stage.door.put(json.dumps(events).encode())
+        await until_async(lambda: len(stage.door.acknowledged) == 5)
+        assert stage.door.acknowledged == [1, 2, 3, 4, 5]
+        assert [batch.events for batch in stage.notes.batches if batch.received] == [120, 120, 60]
 
     play(tmp_path, rules, scenario)
 

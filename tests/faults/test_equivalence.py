@@ -77,6 +77,7 @@ def test_the_broker_killed_and_started_again(tmp_path):
         third = len(rest) // 3
         for part in (rest[:third], rest[third : 2 * third], rest[2 * third :]):
             siege.feed(part)
+            siege.broker.saved()
             siege.broker.kill()
             siege.broker.start()
         siege.judge()
