@@ -17,6 +17,7 @@ from engine.cel.interpret import Unsupported, build
 from engine.cel.naming import shown
 from engine.cel.runtime import RuntimeExpression, Want, check_wanted, finite_number
 from engine.cel.semantics import FUNCTIONS, Retreat, regex
+from engine.cel.shell import made_function
 from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, Name, Node, Select, walk
 from engine.cel.values import plain
 from engine.model import Json
@@ -120,20 +121,7 @@ class _Writer:
             return exactly  # which counts the rounds
         body = self._root(tree, want)
         self._names |= {"_DEVIATIONS": _DEVIATIONS, "_exactly": exactly}
-        # The code is built from syntax nodes, never from text: nothing in a rule file can become Python source.
-        shell = ast.parse(
-            "def evaluate(scope):\n"
-            "    try:\n        event = scope.event\n        return None\n"
-            "    except _DEVIATIONS:\n        return _exactly(scope)"
-        )
-        attempt = shell.body[0].body[0].body  # type: ignore[attr-defined]  # the shape of the text above
-        attempt[1].value = body
-        for node in ast.walk(body):
-            node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]  # the compiler wants a place for each
-            node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
-        exec(compile(shell, "<cel>", "exec"), self._names)  # noqa: S102  # built from nodes
-        evaluate: Callable[[Scope], Any] = self._names["evaluate"]
-        return evaluate
+        return made_function(body, self._names)
 
     def _root(self, tree: Node, want: Want) -> ast.expr:
         if want is Want.BOOL:

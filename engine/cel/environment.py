@@ -7,12 +7,22 @@ condition, key, value and template part.
 import re
 from collections.abc import Mapping
 
+from google.protobuf.message import DecodeError
+
 from engine.cel.compile import compile_expression
 from engine.cel.contract import CelFault, Expression
 from engine.cel.declare import Environments, ScopeKind, environments
-from engine.cel.problems import CelProblem, ProblemKind, literal_problems, parse_report, type_words, with_article
+from engine.cel.problems import (
+    CelProblem,
+    ProblemKind,
+    literal_problems,
+    parse_report,
+    too_deep,
+    type_words,
+    with_article,
+)
 from engine.cel.runtime import RuntimeExpression, Want
-from engine.cel.syntax import decode
+from engine.cel.syntax import Call, ListOf, Literal, Name, Node, Select, decode, walk
 from engine.cel.values import plain
 from engine.model import Json
 
@@ -37,6 +47,9 @@ _HELP: Mapping[Want, str] = {
     Want.STRING: "convert it: `string(…)`",
     Want.ANY: "name one of its attributes",
 }
+_LOGIC = frozenset({"_&&_", "_||_", "!_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"})
+_SETTLED = _LOGIC | {"size", "matches", "startsWith", "endsWith", "contains"}
+"""Functions whose result is of one type whatever they are given."""
 _UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -73,16 +86,34 @@ class CelEnvironment:
         checker, runner = self._environments[scope]
         try:
             checked = checker.compile(source)
-            program = runner.compile(source)
         except RuntimeError as error:
             return parse_report(str(error), source, scope, self._lists)
-        tree = decode(checked.serialize())
+        try:
+            tree = decode(checked.serialize())
+        except DecodeError:  # macros unfold to a tree deeper than protobuf reads
+            return (too_deep(source),)
         result = type_words(checked.return_type().name())
         problems = (*literal_problems(tree, source), *_mismatch(source, result, want))
         if problems:
             return problems
-        runtime = RuntimeExpression(source, result, tree=tree, want=want, program=program, lists=self._lists)
-        return compile_expression(runtime, tree, want=want)
+        runtime = RuntimeExpression(source, result, tree=tree, want=want, runner=runner, lists=self._lists)
+        made = compile_expression(runtime, tree, want=want)
+        if made is runtime or not _surely_runs(tree):
+            try:
+                runtime.prepare()
+            except RuntimeError as error:
+                return parse_report(str(error), source, scope, self._lists)
+        return made
+
+
+def _surely_runs(tree: Node) -> bool:
+    """Whether what the checker took, the runner takes too: where a type does not hang on an argument's type.
+
+    The runner, which knows less of them, makes an int of `event.data.a + event.data.b`, and refuses to go on with it.
+    """
+    nodes = list(walk(tree))
+    calls = {node.function for node in nodes if isinstance(node, Call)}
+    return calls <= _SETTLED and all(isinstance(node, Call | Literal | Name | Select | ListOf) for node in nodes)
 
 
 def _plain_or_raw(value: Json) -> Json:

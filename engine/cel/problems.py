@@ -149,9 +149,15 @@ def _problem(message: str, source: str, at: int, scope: ScopeKind, lists: tuple[
     return CelProblem(at, length, _type_names_for_people(message), "", kind)
 
 
+def too_deep(source: str) -> CelProblem:
+    """The problem of an expression whose parts nest deeper than the C++ runtime or protobuf reads."""
+    help_ = "split the condition: into two signals, or into `where` and `of`"
+    return CelProblem(0, max(1, len(source)), "nested too deeply", help_, ProblemKind.LIMIT)
+
+
 def _unplaced(text: str, source: str) -> CelProblem:
     if "recursion" in text:
-        return CelProblem(0, max(1, len(source)), "nested too deeply", "split the condition", ProblemKind.LIMIT)
+        return too_deep(source)
     return CelProblem(0, max(1, len(source)), text.split("\n", maxsplit=1)[0][:200], "", ProblemKind.SYNTAX)
 
 

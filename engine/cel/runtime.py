@@ -41,6 +41,7 @@ class RuntimeExpression:
         "_has_nul",
         "_named",
         "_program",
+        "_runner",
         "_want",
         "_with_time",
         "compiled",
@@ -57,15 +58,16 @@ class RuntimeExpression:
         *,
         tree: Node,
         want: Want,
-        program: Any,
+        runner: Any,
         lists: Mapping[str, tuple[Json, ...]],
     ) -> None:
-        """`program` is the library's; of `lists` those that the tree names are kept and handed to it."""
+        """`runner` is the library's environment; of `lists` those that the tree names are kept and handed to it."""
         self.source = source
         self.result = result
         self.compiled = False
         self._want = want
-        self._program = program
+        self._runner = runner
+        self._program: Any = None
         self._with_time = "time" in source
         names = {node.name for node in walk(tree) if isinstance(node, Name)}
         self.tree = tree
@@ -73,9 +75,18 @@ class RuntimeExpression:
         self._named = {LIST_PREFIX + name: list(values) for name, values in self.lists.items()}
         self._has_nul = has_nul(self._named)
 
+    def prepare(self) -> None:
+        """Make the library's program, which takes as long as checking did; raises RuntimeError where it refuses.
+
+        Most compiled expressions never ask the runtime: theirs is made when they do.
+        """
+        if self._program is None:
+            self._program = self._runner.compile(self.source)
+
     def evaluate(self, scope: Scope) -> Any:
         """The value as plain Python, of the wanted kind. Raises CelFault."""
         try:
+            self.prepare()
             data = activation(scope, with_time=self._with_time)
             if self._has_nul or has_nul(data):
                 raise CelFault("a text has a NUL character, which this condition can't be evaluated on")

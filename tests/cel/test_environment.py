@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.cel.compile import CompiledExpression
 from engine.cel.contract import CelFault, Scope
 from engine.cel.environment import SOURCE_CHARS_MAX, CelEnvironment, CelProblem, ProblemKind, ScopeKind, Want
 from engine.model import (
@@ -22,6 +23,7 @@ from engine.model import (
     SignalId,
     Target,
 )
+from tests.support.celtext import LISTS, Generator
 
 ENVIRONMENT = CelEnvironment({"known_bad": ("a", "b"), "ports": (1, 2)})
 
@@ -263,3 +265,20 @@ def test_any_text_gives_an_expression_or_problems_in_place(source: str) -> None:
 def test_the_same_text_is_compiled_once() -> None:
     """Rules that repeat a key share its expression."""
     assert compiled("event.subject", want=Want.STRING) is compiled("event.subject", want=Want.STRING)
+
+
+def test_what_the_runtime_refuses_is_refused_at_load() -> None:
+    """The runtime knows less of types than the checker; where it would not run a text, loading says so, not an event."""
+    made = ENVIRONMENT.compile("(event.data.a + event.data.b).endsWith('')", scope=ScopeKind.EVENT, want=Want.BOOL)
+    assert isinstance(made, tuple)
+    assert "endsWith" in made[0].message
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32))
+def test_an_expression_that_loads_is_one_that_the_runtime_takes(seed: int) -> None:
+    """Its program is made late where nothing hangs on it, and then can be made."""
+    environment = CelEnvironment(LISTS)
+    made: Any = environment.compile(Generator(seed).condition(), scope=ScopeKind.EVENT, want=Want.BOOL)
+    if isinstance(made, CompiledExpression):
+        made._runtime.prepare()
