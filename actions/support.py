@@ -6,16 +6,20 @@ Used by the files of `actions/` only. Nothing here raises anything but OSError a
 import asyncio
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.action import ActionContext
 from engine.model import Failed, Json
+
+
+T = TypeVar("T")
 
 
 def sha256(data: bytes) -> str:
@@ -109,6 +113,19 @@ def library(module: str, *, extra: str) -> Any:
         raise TargetError(
             f"the Python library `{package}` is missing; install it: pip install 'halon[{extra}]'"
         ) from error
+
+
+async def in_thread(call: Callable[..., T], *arguments: object) -> T:
+    """Runs a blocking call in a thread. Cancelled, it waits for the call first: nothing is done behind a step's back.
+
+    The call must end by itself, within a time-out of its library.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, functools.partial(call, *arguments))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait({future})
+        raise
 
 
 def read_secret(context: ActionContext, name: str) -> str:

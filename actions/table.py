@@ -19,6 +19,7 @@ from actions.endpoints.haproxy_disable import HaproxyDisable
 from actions.endpoints.haproxy_drain import HaproxyDrain
 from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
+from actions.evidence.notify import Notify
 from actions.models.model_quarantine import ModelQuarantine
 from actions.models.model_restore import ModelRestore
 from actions.training.process_freeze import ProcessFreeze
@@ -56,6 +57,7 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     ModelRestore,
     # evidence
     EvidenceCapture,
+    Notify,
     # any
     ExecRun,
     HttpRequest,

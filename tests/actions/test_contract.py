@@ -22,6 +22,7 @@ from tests.actions.harness import (
     models,
     mosquitto,
     network,
+    notices,
     postgres,
     process,
     programs,
@@ -54,6 +55,7 @@ HARNESSES = [
     programs.RunHarness,
     web.RequestHarness,
     files.CaptureHarness,
+    notices.NotifyHarness,
 ]
 AWAITS_MAX = 60
 TARGET_KINDS = {"endpoint", "training", "credential", "model", "client", "evidence", "any"}
