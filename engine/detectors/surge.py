@@ -21,7 +21,7 @@ class Surge(Counted[SurgeParams]):
     that was found is learnt as the critical count; after a finding, the next comes a window later at the earliest.
 
     Parameters: `within` (duration), `probability` (1e-6), `reference` (windows, 60), `floor` (share of the mean, 0.1).
-    False alarms at 1e-6: none seen in 15,000 windows of traffic whose variance was 1, 4, 20 and 70 times its mean.
+    False alarms at 1e-6: none seen in 15,000 windows of traffic with 1 to 70 times Poisson's variance.
     Use `count` where a limit is known, `drought` for too few, `bernoulli-cusum` for a share of the events.
     Source: counts for outbreak detection: Farrington et al. (1996), J. Royal Statistical Society A 159;
     Hilbe (2011), Negative Binomial Regression.

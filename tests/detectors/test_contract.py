@@ -27,6 +27,14 @@ PARAMS: dict[str, dict[str, Any]] = {
     "quantile": {"q": 0.9, "above": 2.0, "within": MINUTE, "events_max": 20},
     "threshold": {"above": 2.0},
     "wilson": {"above": 0.5},
+    "accuracy": {"below": 0.9},
+    "cusum": {"above": 5.0, "below": 5.0, "reference": 10},
+    "drought": {"within": MINUTE, "reference": 8},
+    "ewma": {"above": 3.0, "reference": 10},
+    "page-hinkley": {"above": 5.0, "warmup": 5},
+    "query-similarity": {"below": 1.0},
+    "robust-z": {"above": 3.0, "warmup": 5},
+    "surge": {"within": MINUTE, "reference": 8},
 }
 LATENESS_US = 20 * SECOND_US
 WILD = [0.0, -0.0, 1.0, -1.0, 1e308, -1e308, 5e-324, 1e-300, 1e15 + 0.5, 3.0]

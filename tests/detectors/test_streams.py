@@ -28,7 +28,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "cusum": {"above": 5.0, "below": 5.0, "reference": 50},
     "distinct": {"at_least": 3, "within": "10s"},
     "drought": {"within": "10s", "reference": 10, "probability": 0.01},
-    "egress": {"every": "10s", "reference": 10},
+    "egress": {"every": "10s", "reference": 10, "bytes_min": 0.0},
     "ewma": {"above": 3.0, "reference": 50},
     "fairness": {"window": 200, "min_events": 20},
     "first-seen": {"learn": 50},
