@@ -8,6 +8,7 @@ from typing import Any
 
 from actions.anywhere.exec_run import ExecRun
 from actions.anywhere.http_request import HttpRequest
+from actions.anywhere.mqtt_publish import MqttPublish
 from actions.credentials.file_rotate_token import FileRotateToken
 from actions.credentials.mosquitto_disable_client import MosquittoDisableClient
 from actions.credentials.mosquitto_rotate_password import MosquittoRotatePassword
@@ -61,6 +62,7 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     # any
     ExecRun,
     HttpRequest,
+    MqttPublish,
 )
 
 CATALOGUE = Catalogue({each.name: each for each in _ACTIONS})

@@ -89,7 +89,7 @@ class Notify(Action[NotifyParams]):
         try:
             channel = await in_thread(self._channel, params, context)
             record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not await in_thread(channel.notify, params.body or params.title, params.title, params.level):
+            if not await in_thread(_send, channel, params):
                 return Failed(f"{params.channel} did not take the notice; see whether its address is right and it runs")
             write_new(record, f"{context.now_us()}\n".encode(), mode=0o600)
             sync_folder(record.parent)
@@ -127,6 +127,11 @@ class Notify(Action[NotifyParams]):
     def _own(self) -> NotifySettings:
         assert isinstance(self._settings, NotifySettings)
         return self._settings
+
+
+def _send(channel: Any, params: NotifyParams) -> bool:
+    """Whether all services of the channel took it. One after the other, without the thread pool that Apprise keeps."""
+    return all([each.notify(params.body or params.title, params.title, params.level) for each in channel])
 
 
 def _record(context: ActionContext) -> Path:

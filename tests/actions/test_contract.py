@@ -17,6 +17,7 @@ from engine.action import Action
 from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
 from tests.actions.harness import (
+    agents,
     files,
     haproxy,
     models,
@@ -56,6 +57,7 @@ HARNESSES = [
     web.RequestHarness,
     files.CaptureHarness,
     notices.NotifyHarness,
+    agents.PublishHarness,
 ]
 AWAITS_MAX = 60
 TARGET_KINDS = {"endpoint", "training", "credential", "model", "client", "evidence", "any"}
