@@ -1,0 +1,1 @@
+"""Forensics of models and data: files that an investigator has become reports. Pure, bounded, and never unpickling."""
