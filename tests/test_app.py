@@ -194,7 +194,8 @@ def test_sighup_takes_good_rules_and_refuses_bad_ones(broker, tmp_path):
     """Good rules are swapped in; bad ones leave the old ones running, which `halon status` and `halon reload` say."""
     with Daemon(tmp_path, port=broker.port, rules=FREEZE, mqtt=client_id("reload")) as halon:
         before = halon.status().live.rules
-        halon.write_rules(FREEZE + '\n[rule.second]\nincident = "fairness"\nseverity = "low"\nwhen = { any = ["bad"] }\n')
+        second = '[rule.second]\nincident = "fairness"\nseverity = "low"\nwhen = { any = ["bad"] }\n'
+        halon.write_rules(FREEZE + second)
         halon.send(signal.SIGHUP)
         until(lambda: halon.status().live.rules.rules == before.rules + 1, what="the new rule is loaded")
         good = halon.status().live.rules
@@ -323,7 +324,7 @@ def test_a_daemon_that_is_killed_leaves_nothing_that_keeps_the_next_from_startin
 
 @pytest.mark.parametrize("action", ["test.stubborn", "test.thread"])
 def test_an_action_that_never_ends_does_not_keep_the_daemon(broker, tmp_path, action):
-    """At `stop_within` the process ends with 0; the step stays as it is in the store and is finished by the next one."""
+    """At `stop_within` the process ends with 0; the step stays as the store has it, and the next one finishes it."""
     name = action.partition(".")[2]
     rules = FREEZE.replace('{ do = "process.freeze", pid = "${event.data.pid}", hold = "1h" }',
                            f'{{ do = "{action}", path = "${{event.data.path}}", timeout = "5m" }}')  # fmt: skip

@@ -60,6 +60,7 @@ class Store:
         """Where the database was copied to before a migration at this opening, if there was one."""
         self._lock = lock
         self._connection = connection
+        self._file = _identity(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(QUEUED_MAX)
         self._closed = False
@@ -190,6 +191,7 @@ class Store:
         """One transaction for the group; every job is settled at the end, whatever happens."""
         failure: BaseException | None = None
         try:
+            self._require_in_place()
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 self._run(job)
@@ -203,6 +205,11 @@ class Store:
                 self._connection.execute("ROLLBACK")
         for job in group:
             job.settle(failure)
+
+    def _require_in_place(self) -> None:
+        """SQLite goes on writing into a file without a name; what is committed there, no restart finds again."""
+        if _identity(self.path) != self._file:
+            raise _GroupLostError(StoreBusyOrFull(f"{self.path} is not there any more, or is another file"))
 
     def _run(self, job: _Job) -> None:
         """One function inside its own savepoint; its error is kept for its caller alone."""
@@ -220,11 +227,20 @@ class Store:
 
 
 class _GroupLostError(Exception):
-    """SQLite rolled the whole transaction back under a function."""
+    """The whole transaction is lost: SQLite rolled it back under a function, or the file is not in its place."""
 
     def __init__(self, cause: StoreError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file at `path`; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _lock(path: Path) -> int:

@@ -13,7 +13,19 @@ from tests.support.siege import Siege
 from tests.support.trace import EVENTS, KEYS_PER_KIND, KINDS
 from tests.support.wait import until
 
-ORDER_INDIFFERENT = ("plain", "count", "distinct", "max", "threshold", "all", "any", "corroborate", "absence", "for", "wait")
+ORDER_INDIFFERENT = (
+    "plain",
+    "count",
+    "distinct",
+    "max",
+    "threshold",
+    "all",
+    "any",
+    "corroborate",
+    "absence",
+    "for",
+    "wait",
+)
 """Kinds that give the same incident whatever the order of arrival; the others judge an event when it arrives."""
 
 

@@ -40,9 +40,13 @@ CI_MOMENTS = ("asked", "applied", "read-back")
 
 @contextmanager
 def stage(tmp_path) -> Iterator[tuple[Daemon, Target, Mosquitto, Cable]]:
-    with Mosquitto(tmp_path) as broker, Target() as target, Cable(broker.port) as cable:
-        with Daemon(tmp_path, port=cable.port, rules=RULES.format(target.url), config=target.origin) as halon:
-            yield halon, target, broker, cable
+    with (
+        Mosquitto(tmp_path) as broker,
+        Target() as target,
+        Cable(broker.port) as cable,
+        Daemon(tmp_path, port=cable.port, rules=RULES.format(target.url), config=target.origin) as halon,
+    ):
+        yield halon, target, broker, cable
 
 
 def say(broker: Mosquitto, *numbers: int) -> None:
@@ -68,7 +72,7 @@ def soak_but(kept: tuple[str, ...], names: tuple[str, ...]):
 
 @pytest.mark.parametrize("moment", soak_but(CI_MOMENTS, MOMENTS))
 def test_killed_while_it_acts(tmp_path, moment):
-    """Between looking and acting, around the effect, and around reading it back: one effect, and verified in the end."""
+    """Between looking and acting, around the effect and around reading it back: one effect, verified in the end."""
     with stage(tmp_path) as (halon, target, broker, _):
         passed = threading.Event()
 

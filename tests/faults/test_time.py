@@ -63,9 +63,7 @@ def beating(broker: Mosquitto, run: str) -> Iterator[None]:
 
 
 def opened(halon: Daemon) -> set[tuple[str, str]]:
-    return {
-        (kind, dict(json.loads(key))["run"]) for kind, key in halon.rows("SELECT incident, key FROM incidents")
-    }
+    return {(kind, dict(json.loads(key))["run"]) for kind, key in halon.rows("SELECT incident, key FROM incidents")}
 
 
 def test_a_daemon_that_was_away_does_not_take_its_own_silence_for_others(tmp_path):

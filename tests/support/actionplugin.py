@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-_SOURCE = '''
+_SOURCE = """
 import asyncio
 import threading
 from pathlib import Path
@@ -59,7 +59,7 @@ class Thread(_OnFile):
     async def apply(self, params, plan, context):
         Path(params.path).touch()
         await asyncio.to_thread(threading.Event().wait)
-'''
+"""
 
 
 def install(folder: Path) -> dict[str, str]:

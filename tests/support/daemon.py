@@ -254,6 +254,4 @@ class Daemon:
 
     def unsettled(self) -> int:
         """How many intents still have a way to go by themselves."""
-        return int(
-            self.one("SELECT count(*) FROM intents WHERE state IN ('intended', 'applying', 'applied')") or 0
-        )
+        return int(self.one("SELECT count(*) FROM intents WHERE state IN ('intended', 'applying', 'applied')") or 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.clock import SECOND_US, SystemClock
+from engine.model import Incident, Intent
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish
 from tests.support.target import Target
@@ -33,6 +34,7 @@ class Siege:
         self._seed = seed
         self._publishers: list[threading.Thread] = []
         self._failed: list[BaseException] = []
+        self._expected: tuple[list[Incident], list[Intent]] | None = None
 
     def __enter__(self) -> "Siege":
         self.broker.start()
@@ -131,9 +133,9 @@ class Siege:
         assert self.halon.run_command("audit", "verify").returncode == 0
 
     @property
-    def expected(self) -> Any:
+    def expected(self) -> tuple[list[Incident], list[Intent]]:
         """The incidents and intents that the core makes of the trace in its order."""
-        if not hasattr(self, "_expected"):
+        if self._expected is None:
             self._expected = self.trace.expected(self.target.url)
         return self._expected
 

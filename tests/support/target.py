@@ -142,7 +142,7 @@ def _handler(target: Target) -> type[BaseHTTPRequestHandler]:
         def _cut(self) -> None:
             self.close_connection = True
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in http.server
             """Quiet."""
 
     return Handler

@@ -86,9 +86,11 @@ class Trace:
         self.base_us = base_us
         self._random = Random(seed)
         self._number = 0
+        self._time: dict[str, int] = {}
         timers = [event for kind in TIMER_KINDS for key in self._keys(kind) for event in self._timed(kind, key)]
         episodes = [self._episode(kind, key) for kind in KINDS if kind not in TIMER_KINDS for key in self._keys(kind)]
         timers += [event for key in ("spared-1", "spared-2") for event in self._spared(key)]
+        self._timers = len(timers)
         space = events - len(timers)
         self.events = timers + self._spread(episodes, space)
 
@@ -106,12 +108,13 @@ class Trace:
 
     def disordered(self, within_us: int) -> list[dict[str, Any]]:
         """The events of the past, each delayed by less than `within_us` on its way; those with timers come first."""
-        timed = [event for event in self.events if event["type"].split(".")[1].split("-")[0] in TIMER_KINDS]
-        rest = [event for event in self.events if event not in timed] if len(timed) < 1 else self.events[len(timed) :]
+        timed, rest = self.events[: self._timers], self.events[self._timers :]
         late = [(self._time[event["id"]] + self._random.randrange(within_us), at) for at, event in enumerate(rest)]
         return timed + [rest[at] for _, at in sorted(late)]
 
-    def expected(self, target: str, order: Sequence[dict[str, Any]] | None = None) -> tuple[list[Incident], list[Intent]]:
+    def expected(
+        self, target: str, order: Sequence[dict[str, Any]] | None = None
+    ) -> tuple[list[Incident], list[Intent]]:
         """What the core makes of the events in memory: fed at once, then the time in which all timers come due."""
         core = Core(rules_of(rules_text(target)))
         now_us = self.base_us + 4 * SECOND_US
@@ -127,8 +130,6 @@ class Trace:
 
     # --- Making it ---------------------------------------------------------------------------------------------------
 
-    _time: dict[str, int]
-
     def _event(self, kind: str, key: str, at_us: int, value: float | None = None, source: str = "s") -> dict[str, Any]:
         self._number += 1
         made: dict[str, Any] = {
@@ -140,8 +141,6 @@ class Trace:
             "time": format_time(at_us),
             "data": {"v": round(self._random.uniform(2, 4), 3) if value is None else value},
         }
-        if not hasattr(self, "_time"):
-            self._time = {}
         self._time[made["id"]] = at_us
         return made
 
