@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.halon-setup
 
-.PHONY: setup demo test lint packages bench soak wheel docs format clean
+.PHONY: setup demo test lint packages fuzz bench soak wheel docs format clean install uninstall
 
 setup: $(STAMP)
 
@@ -34,9 +34,15 @@ lint: setup
 packages:
 	bash scripts/packages.sh
 
+# Rule files, tests, config, messages and conditions under atheris, FUZZ_S seconds each; the corpus grows.
+fuzz: setup
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install --only-binary :all: --group fuzz
+	$(BIN)/python -m tests.fuzz.run
+
 # Pages that are generated from the code.
 docs: setup
 	PYTHONPATH=. $(BIN)/python scripts/gen_docs.py
+	PYTHONPATH=. $(BIN)/python scripts/gen_operations.py
 
 format: setup
 	$(BIN)/ruff format .
@@ -44,6 +50,14 @@ format: setup
 
 wheel: setup
 	$(BIN)/python -m build --wheel
+
+# As root: /opt/halon, /etc/halon and the unit; DROPINS="process nftables" adds what these actions need.
+# DESTDIR stages it elsewhere. Uninstall leaves config and state.
+install:
+	bash scripts/install.sh $(addprefix --drop-in ,$(DROPINS))
+
+uninstall:
+	bash scripts/uninstall.sh
 
 clean:
 	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,5 @@
-"""Writes docs/actions.md from the classes of the table of actions. `make docs` runs it; a test holds it current."""
+"""Writes docs/actions.md and docs/detectors.md from the classes of their tables. `make docs` runs it; tests hold them
+current."""
 
 import inspect
 import types
@@ -11,8 +12,11 @@ import msgspec
 from actions.table import CATALOGUE
 from engine.action import Action, Settings
 from engine.clock import Duration, format_duration
+from engine.detectors.contract import Detector
+from engine.detectors.table import DETECTORS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/actions.md"
+DETECTORS_PAGE = PAGE.with_name("detectors.md")
 KINDS = ("endpoint", "training", "credential", "model", "client", "evidence", "any")
 HEAD = """# Actions
 
@@ -28,9 +32,75 @@ in config.toml under `[actions."NAME"]`. A parameter or setting never holds a se
 """
 
 
+DETECTORS_HEAD = """# Detection methods
+
+<!-- Generated from the classes by `make docs`; change the docstrings and fields there. -->
+
+What may stand in `detect = { method = "…", … }` of a signal, see docs/rules.md. Each method watches one key, answers
+from what it has seen of it so far, and keeps no more memory than is said here. Methods that learn give no answer before they
+have. Which one?
+
+| what you have | begin with | then look at |
+|---|---|---|
+| a number, and no idea what is normal for it | `likelihood` | `robust-z`, `seasonal`, `spot` |
+| a number that must not pass a known limit | `threshold` | `mean`, `quantile` |
+| a small shift that lasts | `cusum` | `ewma`, `page-hinkley`, `adwin` |
+| a number that follows the time of day | `seasonal` | `likelihood` |
+| successes and failures | `bernoulli-cusum` | `ratio`, `wilson` |
+| how many events there are | `surge`, `drought` | `count`, `absence` |
+| confidences, classes, features | `psi` | `js`, `ks` |
+| embeddings, activations, feature vectors | `mahalanobis` | `pca` |
+| the queries of one client | `query-similarity` | `query-spread` |
+| labels that come later | `accuracy` | |
+| decisions about people | `fairness` | |
+| prompts | `injection` | `pii` |
+| outputs | `canary`, `pii` | `repetition` |
+| a training run | `loss-spike` | `gradient-norm`, `nan` |
+| files and who touches them | `hash` | `first-seen`, `egress`, `distinct` |
+"""
+
+
 def main() -> None:
-    """Writes the page."""
+    """Writes the pages."""
     PAGE.write_text(render(), encoding="utf-8")
+    DETECTORS_PAGE.write_text(render_detectors(), encoding="utf-8")
+
+
+def render_detectors() -> str:
+    """The whole page of detection methods."""
+    methods = [DETECTORS.methods[name] for name in sorted(DETECTORS.methods)]
+    rows = (f"| [`{each.method}`](#{each.method}) | {_takes(each)} | {_paragraphs(each)[0]} |\n" for each in methods)
+    table = "| method | needs | finds |\n|---|---|---|\n" + "".join(rows)
+    return "\n".join([DETECTORS_HEAD, table, *map(_method, methods)])
+
+
+def _takes(detector: type[Detector[Any]]) -> str:
+    of = "`of` (true or false)" if detector.of_is_bool else "`of`"
+    needs = ["`value`"] * detector.needs_value + [of] * detector.needs_of
+    return ", ".join(needs) or "nothing"
+
+
+def _method(detector: type[Detector[Any]]) -> str:
+    prose, _, example = inspect.cleandoc(detector.__doc__ or "").partition("\n>>> ")
+    lines = [f"## {detector.method}", "", prose.strip(), ""]
+    lines += [f"* Needs: {_takes(detector)}", f"* After a finding: {'begins anew' if detector.restarts else 'goes on'}"]
+    lines += [f"* Memory per key, with the defaults: {_memory(detector)}", "", *_plain_table(detector.params_type)]
+    return "\n".join([*lines, "", "```python", f">>> {example}".strip(), "```", ""])
+
+
+def _memory(detector: type[Detector[Any]]) -> str:
+    try:
+        return f"at most {detector(detector.params_type()).bytes_max():,} bytes"
+    except (TypeError, ValueError):
+        return "depends on the parameters that must be given"
+
+
+def _plain_table(struct: type[msgspec.Struct]) -> Iterable[str]:
+    rows = ["| parameter | type | default |", "|---|---|---|"]
+    for field in msgspec.structs.fields(struct):
+        default = "required" if field.required else _default(field)
+        rows.append(f"| `{field.encode_name}` | {_type(field.type)[0]} | {default} |")
+    return rows if len(rows) > 2 else ["No parameters."]
 
 
 def render() -> str:
@@ -108,12 +178,14 @@ def _type(annotation: Any) -> tuple[str, str]:
         return f"list of {_type(arguments[0])[0]}", ""
     if origin is dict:
         return f"table of {_type(arguments[1])[0]}", ""
-    names = {str: "text", int: "integer", float: "number", bool: "true or false", Duration: "duration"}
+    names = {str: "text", int: "integer", float: "number", bool: "true or false"}
+    if isinstance(annotation, type) and issubclass(annotation, Duration):
+        return "duration", ""
     return names.get(annotation, "any value"), ""
 
 
-def _paragraphs(action: type[Action[Any]]) -> list[str]:
-    doc = inspect.cleandoc(action.__doc__ or "")
+def _paragraphs(described: type[Any]) -> list[str]:
+    doc = inspect.cleandoc(described.__doc__ or "")
     return [" ".join(each.split()) for each in doc.split("\n\n")]
 
 

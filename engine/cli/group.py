@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("engine.cli.replay:replay", "Show what rules would have done to recorded events."),
     "actions": ("engine.cli.actions:actions", "List the actions, or show one with its parameters."),
     "status": ("engine.cli.status:status", "Show how the daemon is doing, on one screen."),
+    "top": ("engine.cli.top:top", "Watch the daemon live."),
     "incidents": ("engine.cli.incidents:incidents", "List, show, acknowledge and close incidents."),
     "explain": ("engine.cli.explain:explain", "Explain why an incident fired and what became of each step."),
     "leases": ("engine.cli.leases:leases", "List what is contained; let go of it."),
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("engine.cli.audit:audit", "Verify the audit log."),
     "schema": ("engine.cli.schema:schema", "Print the JSON Schema of rule files, for editors."),
     "init": ("engine.cli.init:init", "Write a first rule with its test."),
+    "completion": ("engine.cli.completion:completion", "Print the completion script of a shell."),
 }
 """Name, place and help of every command, in the order of the manual."""
 

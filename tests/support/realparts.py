@@ -29,11 +29,13 @@ PACKAGES = {
     "openssl": "openssl",
     "postgres": "postgresql",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "promtool": "prometheus",
     "redis-server": "redis-server",
     "sacctmgr": "slurm-client",
     "scontrol": "slurm-client",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
+    "systemd-nspawn": "systemd-container",
 }
 """Binary to the Debian package that holds it; scripts/packages.sh installs them all."""
 
