@@ -103,8 +103,13 @@ class _Walk:
         self._top = top
         self._blame = blame
 
+    @property
+    def full(self) -> bool:
+        """Whether no more is told of this table, so that looking on is of no use."""
+        return len(self.found) >= FINDINGS_MAX
+
     def _add(self, diagnostic: Diagnostic) -> None:
-        if len(self.found) < FINDINGS_MAX:
+        if not self.full:
             self.found.append(diagnostic)
 
     def struct(
@@ -116,12 +121,16 @@ class _Walk:
         others: frozenset[str] = frozenset(),
     ) -> None:
         fields = _fields(wanted)
+        unknown = [key for key in table if key not in fields and key not in others]
+        free = sorted({*fields, *others} - table.keys()) if unknown else []
+        for key in unknown:
+            if self.full:
+                return
+            self._unknown_key(key, path, what, free)
         for key, value in table.items():
             field = fields.get(key)
             if field is not None:
                 self.value(field.type, value, (*path, key), f"`{key}`")
-            elif key not in others:
-                self._unknown_key(key, path, what, sorted({*fields, *others} - table.keys()))
         for name, field in fields.items():
             if field.required and name not in table:
                 title, example = f"{what} lacks `{name}`", f"write `{name} = …`"
@@ -196,6 +205,8 @@ class _Walk:
         before = len(self.found), self.opaque_seen
         self.opaque_seen = False
         for index, each in enumerate(value):
+            if self.full:
+                return
             self.value(args[0] if args else Any, each, (*path, index), f"an element of {what}")
         if len(self.found) == before[0] and not self.opaque_seen:
             self._leaf(whole, whole, value, path, what)
