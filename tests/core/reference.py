@@ -304,11 +304,13 @@ class Reference:
         places = [[each for each in wanted if each.name == name] for name in of.signals[:-1]]
         if of.signals[-1] != signal.name:
             return None
+        chains = []
         for chain in product(*places):
             orders = [each.order for each in (*chain, signal)]
             if sorted(set(orders)) == orders and signal.at - (*chain, signal)[0].at <= within:
-                return [*chain, signal]
-        return None
+                chains.append([*chain, signal])
+        # Of several that would do: each place has the newest signal that its successor leaves it.
+        return max(chains, key=lambda each: [signal.order for signal in reversed(each)], default=None)
 
     def wait_over(self, rule, key, at):
         memory = self.memories[rule.id, key]
