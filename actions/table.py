@@ -9,6 +9,8 @@ from typing import Any
 from actions.anywhere.exec_run import ExecRun
 from actions.anywhere.http_request import HttpRequest
 from actions.anywhere.mqtt_publish import MqttPublish
+from actions.clients.gateway_block_key import GatewayBlockKey
+from actions.clients.ratelimit_client import RatelimitClient
 from actions.credentials.file_rotate_token import FileRotateToken
 from actions.credentials.mosquitto_disable_client import MosquittoDisableClient
 from actions.credentials.mosquitto_rotate_password import MosquittoRotatePassword
@@ -28,6 +30,7 @@ from actions.training.process_kill import ProcessKill
 from actions.training.slurm_cancel import SlurmCancel
 from actions.training.slurm_hold_user import SlurmHoldUser
 from actions.training.slurm_suspend import SlurmSuspend
+from actions.training.systemd_stop_unit import SystemdStopUnit
 from engine.action import Action, Catalogue
 from engine.model import Struct
 
@@ -45,6 +48,7 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     SlurmSuspend,
     SlurmCancel,
     SlurmHoldUser,
+    SystemdStopUnit,
     # credential
     FileRotateToken,
     PostgresDisableLogin,
@@ -56,6 +60,9 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     # model
     ModelQuarantine,
     ModelRestore,
+    # client
+    RatelimitClient,
+    GatewayBlockKey,
     # evidence
     EvidenceCapture,
     Notify,

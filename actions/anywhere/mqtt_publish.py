@@ -136,9 +136,7 @@ class MqttPublish(Action[MqttPublishParams]):
             case "failed":
                 return Unknown(f"{params.agent} can't tell: {reply.error[:300]}")
 
-    async def _tell(
-        self, ask: Literal["do", "state"], params: MqttPublishParams, context: ActionContext
-    ) -> _Reply:
+    async def _tell(self, ask: Literal["do", "state"], params: MqttPublishParams, context: ActionContext) -> _Reply:
         """The agent's reply to one request. Raises TargetError."""
         settings = self._own()
         where = f"the broker at {settings.host}:{settings.port}"

@@ -38,9 +38,9 @@ class NotifyParams(Params, frozen=True):
     channel: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z", description="a channel of config.toml")]
     title: Annotated[str, Meta(min_length=1, max_length=250, description="first line of the notice")]
     body: Annotated[str, Meta(max_length=10_000, description="the rest of it, as plain text")] = ""
-    level: Annotated[
-        Literal["info", "success", "warning", "failure"], Meta(description="how the service shows it")
-    ] = "warning"
+    level: Annotated[Literal["info", "success", "warning", "failure"], Meta(description="how the service shows it")] = (
+        "warning"
+    )
 
 
 class NotifySettings(Settings, frozen=True):

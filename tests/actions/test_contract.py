@@ -19,7 +19,9 @@ from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, Not
 from tests.actions.harness import (
     agents,
     files,
+    gateways,
     haproxy,
+    limits,
     models,
     mosquitto,
     network,
@@ -29,6 +31,7 @@ from tests.actions.harness import (
     programs,
     redis,
     slurm,
+    units,
     web,
 )
 from tests.actions.harness.base import Run, Silence, folder
@@ -58,6 +61,10 @@ HARNESSES = [
     files.CaptureHarness,
     notices.NotifyHarness,
     agents.PublishHarness,
+    limits.RatelimitHarness,
+    gateways.LitellmHarness,
+    gateways.GenericHarness,
+    units.StopUnitHarness,
 ]
 AWAITS_MAX = 60
 TARGET_KINDS = {"endpoint", "training", "credential", "model", "client", "evidence", "any"}

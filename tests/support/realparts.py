@@ -33,8 +33,11 @@ PACKAGES = {
     "redis-server": "redis-server",
     "sacctmgr": "slurm-client",
     "scontrol": "slurm-client",
+    "nsenter": "util-linux",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
+    "systemctl": "systemd",
+    "unshare": "util-linux",
     "systemd-nspawn": "systemd-container",
 }
 """Binary to the Debian package that holds it; scripts/packages.sh installs them all."""

@@ -1,0 +1,1 @@
+"""Actions on clients: of a gateway, of a load balancer."""
