@@ -1,6 +1,7 @@
 """Committed batches to log lines, metrics and the figures of `halon status`. The pipeline calls it after a commit."""
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 from engine.clock import SECOND_US, Clock
 from engine.core import CoreStep
@@ -17,9 +18,10 @@ _WINDOW_S = 10
 class Observer:
     """Looks on; keeps events per second for the last ten seconds."""
 
-    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, *, failed: Callable[[str], None] = lambda _: None) -> None:
         self._clock = clock
         self._metrics = metrics
+        self._failed = failed
         self._decisions = DecisionLog(clock)
         self._log = get_logger("halon.pipeline")
         self._seconds: deque[tuple[int, int]] = deque(maxlen=_WINDOW_S + 1)
@@ -43,6 +45,7 @@ class Observer:
     def commit_failed(self, reason: str) -> None:
         """The store does not take a batch; nothing is acknowledged until it does."""
         self._metrics.commit_failed()
+        self._failed(reason)
         self._log.error("the store does not take a batch; intake waits, nothing is acknowledged", reason=reason)
 
     def moved(self, intent: Intent, change: Move) -> None:
@@ -50,6 +53,10 @@ class Observer:
         if change.to.settled:
             latency_us = change.at_us - (intent.trigger_us or intent.at_us)
             self._metrics.settled(intent, change.to, latency_us=latency_us)
+
+    def reloaded(self, *, taken: bool) -> None:
+        """New rules took over, or were refused."""
+        self._metrics.reloaded(taken=taken)
 
     def events_per_s(self) -> float:
         """The mean rate over the last ten whole seconds."""
