@@ -1,0 +1,234 @@
+"""engine.steering: what operators tell the daemon, on a real store, the real core and the real engine of acting."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from engine.config import Config
+from engine.contain.guards import PAUSE_FILE
+from engine.core import Core
+from engine.diagnostics import error
+from engine.intake.contract import Doors, Inbox
+from engine.intake.formats import Formats
+from engine.model import IncidentState, LeaseState, Mode
+from engine.observer import Observer
+from engine.operate.contract import Done, NotDone, NotFound
+from engine.operate.metrics import Metrics
+from engine.pipeline import Pipeline, PipelineConfig
+from engine.steering import Reading, Steer
+from engine.store import audit, deadletters, incidents
+from engine.store.batch import BatchLimits
+from engine.store.deadletters import DeadLetter
+from engine.store.seen import SeenIds
+from tests.support.acting import START_US, World, acting, holding, incident, intent
+from tests.support.rules import rules_of
+
+RULES = '[signal.bad]\non = "x.bad"\nby = { run = "event.subject" }\n'
+MORE = RULES + '[signal.worse]\non = "x.worse"\n'
+
+
+class Stage:
+    """A daemon without doors, steered."""
+
+    def __init__(self, acting, world, readings):
+        config = Config()
+        self.acting, self.world = acting, world
+        self.core = Core(rules_of(RULES))
+        doors = Doors([], Inbox())
+        self.pipeline = Pipeline(
+            doors=doors,
+            decoder=Formats(config),
+            seen=SeenIds(horizon_us=1),
+            core=self.core,
+            store=acting.store,
+            submit=acting.contain.submit,
+            watcher=Observer(acting.clock, Metrics()),
+            clock=acting.clock,
+            config=PipelineConfig(batch_events_max=10, batch_age_us=0, commit_retry_us=1, limits=BatchLimits()),
+        )
+
+        async def read_rules():
+            found = readings.pop(0)
+            if isinstance(found, OSError):
+                raise found
+            return found
+
+        self.steer = Steer(
+            version="0",
+            pid=1,
+            config=config,
+            mode=Mode.ENFORCE,
+            store=acting.store,
+            core=self.core,
+            pipeline=self.pipeline,
+            contain=acting.contain,
+            doors=doors,
+            clock=acting.clock,
+            observer=Observer(acting.clock, Metrics()),
+            read_rules=read_rules,
+        )
+
+    async def state(self, of):
+        return await self.acting.store.read(lambda connection: incidents.state_of(connection, of.id))
+
+    async def acts(self):
+        """(kind, who) of what is audited as steering."""
+        records = await self.acting.store.read(lambda connection: audit.records(connection))
+        return [(each.kind, each.body["who"]) for each in records if each.kind.startswith(("steering.", "rules."))]
+
+
+def play(tmp_path, scenario, *readings):
+    @asynccontextmanager
+    async def stage():
+        world = World()
+        async with acting(tmp_path, holding(world)) as engine:
+            yield Stage(engine, world, list(readings))
+
+    async def run():
+        async with stage() as made:
+            await scenario(made)
+
+    asyncio.run(run())
+
+
+def test_a_released_lease_is_gone_at_the_target_and_cannot_be_released_again(tmp_path):
+    """Done with what was read back; then NotDone; and of a lease that never was, NotFound."""
+
+    async def scenario(stage):
+        await stage.acting.decide(intent(incident()))
+        await stage.acting.finish()
+        [lease] = await stage.acting.leases()
+        assert isinstance(await stage.steer.release_lease(lease.id, who="ada", reason="mistake"), Done)
+        assert stage.world.held == set()
+        again = await stage.steer.release_lease(lease.id, who="ada", reason="")
+        assert isinstance(again, NotDone)
+        assert isinstance(await stage.steer.release_lease("lease-none", who="ada", reason=""), NotFound)
+        [gone] = await stage.acting.leases(LeaseState.RELEASED)
+        assert gone.id == lease.id
+        assert await stage.acts() == [("steering.release", "ada")]
+
+    play(tmp_path, scenario)
+
+
+def test_a_release_that_the_target_refuses_is_not_done(tmp_path):
+    """What was not read back as undone is never called released."""
+
+    async def scenario(stage):
+        await stage.acting.decide(intent(incident()))
+        await stage.acting.finish()
+        [lease] = await stage.acting.leases()
+        stage.world.undo_script.append("conflict")
+        refused = await stage.steer.release_lease(lease.id, who="ada", reason="")
+        assert isinstance(refused, NotDone)
+        assert "someone else" in refused.reason
+        assert stage.world.held == {"a"}
+
+    play(tmp_path, scenario)
+
+
+def test_a_step_that_waits_is_approved_or_denied_once(tmp_path):
+    """An approved one acts; a denied one never does; neither can be decided again."""
+
+    async def scenario(stage):
+        yes, no = (
+            intent(incident("inc-1"), target="a", approve=True),
+            intent(incident("inc-2"), target="b", approve=True),
+        )
+        await stage.acting.decide(yes, no)
+        await stage.acting.settle()
+        assert stage.world.effects == []
+        assert isinstance(await stage.steer.approve(yes.id, who="ada"), Done)
+        assert isinstance(await stage.steer.deny(no.id, who="bob", reason="planned"), Done)
+        await stage.acting.finish()
+        assert stage.world.effects == ["a"]
+        assert isinstance(await stage.steer.approve(no.id, who="ada"), NotDone)
+        assert isinstance(await stage.steer.deny(yes.id, who="ada", reason=""), NotDone)
+        assert isinstance(await stage.steer.approve("int-none", who="ada"), NotFound)
+
+    play(tmp_path, scenario)
+
+
+def test_paused_is_paused_until_it_is_resumed(tmp_path):
+    """While acting is paused nothing is done; resuming does what was held back. Both are on record."""
+
+    async def scenario(stage):
+        assert isinstance(await stage.steer.pause(who="ada", reason="drill"), Done)
+        await stage.acting.decide(intent(incident()))
+        await stage.acting.pass_s(5)
+        assert stage.world.effects == []
+        assert isinstance(await stage.steer.resume(who="bob"), Done)
+        await stage.acting.finish()
+        assert stage.world.effects == ["a"]
+        assert ("steering.pause", "ada") in await stage.acts()
+
+    play(tmp_path, scenario)
+
+
+def test_a_pause_file_cannot_be_resumed_from_the_socket(tmp_path):
+    """Who laid the file takes it away; the answer says so."""
+
+    async def scenario(stage):
+        (tmp_path / PAUSE_FILE).touch()
+        answer = await stage.steer.resume(who="ada")
+        assert isinstance(answer, NotDone)
+        assert PAUSE_FILE in answer.reason
+
+    play(tmp_path, scenario)
+
+
+def test_an_acknowledged_incident_is_investigated_and_a_closed_one_lets_go(tmp_path):
+    """Contained becomes investigating; closing releases what only it holds, and is final."""
+
+    async def scenario(stage):
+        one = incident()
+        await stage.acting.decide(intent(one), of=one)
+        await stage.acting.finish()
+        assert await stage.state(one) is IncidentState.CONTAINED
+        assert isinstance(await stage.steer.acknowledge(one.id, who="ada"), Done)
+        assert await stage.state(one) is IncidentState.INVESTIGATING
+        assert isinstance(await stage.steer.close_incident(one.id, who="ada", resolution="resolved"), Done)
+        await stage.acting.finish()
+        assert await stage.state(one) is IncidentState.CLOSED
+        assert stage.world.held == set()
+        assert isinstance(await stage.steer.acknowledge(one.id, who="ada"), NotDone)
+        assert isinstance(await stage.steer.close_incident(one.id, who="ada", resolution="again"), NotDone)
+        for act in (
+            stage.steer.acknowledge("inc-none", who="a"),
+            stage.steer.close_incident("inc-none", who="a", resolution=""),
+        ):
+            assert isinstance(await act, NotFound)
+
+    play(tmp_path, scenario)
+
+
+def test_good_rules_take_over_and_bad_ones_leave_the_old_ones(tmp_path):
+    """A refused set comes back as diagnostics and stays in the status until a good one is loaded."""
+
+    async def scenario(stage):
+        refused = await stage.steer.reload(who="ada")
+        assert isinstance(refused, NotDone)
+        assert [each.code for each in refused.diagnostics] == ["H012"]
+        assert set(stage.core.rules.signals) == {"bad"}
+        assert (await stage.steer.status()).rules.error
+        unread = await stage.steer.reload(who="ada")
+        assert isinstance(unread, NotDone)
+        assert "gone" in unread.reason
+        assert isinstance(await stage.steer.reload(who="bob"), Done)
+        assert set(stage.core.rules.signals) == {"bad", "worse"}
+        assert (await stage.steer.status()).rules.error == ""
+        assert await stage.acts() == [("rules.refused", "ada"), ("rules.loaded", "bob")]
+
+    bad = Reading(rules=None, diagnostics=(error("H012", "unknown action `x`"),))
+    play(tmp_path, scenario, bad, OSError("the folder is gone"), Reading(rules=rules_of(MORE), diagnostics=()))
+
+
+def test_a_dead_letter_is_dropped_once(tmp_path):
+    """Done and on record; the second time there is none."""
+
+    async def scenario(stage):
+        letter = DeadLetter(at_us=START_US, source="s", topic="t", reason="r", payload=b"", id=0)
+        await stage.acting.store.write(lambda connection: deadletters.put(connection, letter, kept_max=9))
+        assert isinstance(await stage.steer.drop_deadletter(1, who="ada"), Done)
+        assert isinstance(await stage.steer.drop_deadletter(1, who="ada"), NotFound)
+        assert await stage.acts() == [("steering.drop-deadletter", "ada")]
+
+    play(tmp_path, scenario)
