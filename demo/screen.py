@@ -1,20 +1,21 @@
 """What the demonstration shows: facts to lines on the terminal, with the time since it began. Called by `demo`."""
 
+import textwrap
 import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from engine.model import IntentState
 from engine.operate.contract import StepView
 
 
 class Screen:
     """A readable timeline; each line has the seconds since the start."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=False)
         self._start = time.monotonic()
 
     def title(self, text: str) -> None:
@@ -33,20 +34,19 @@ class Screen:
         self._console.print(mark + Text(text, style="" if holds else "red"))
 
     def latencies(self, steps: Sequence[StepView]) -> None:
-        """One row per step: how long after the event each station of its way was reached."""
-        names: list[str] = []
+        """Two lines per step: what became of it, and how long after the event each station of its way was reached."""
         for step in steps:
-            names += [station.name for station in step.stations if station.name not in names]
-        table = Table("step", "action", *names[:1], box=None, header_style="bold", pad_edge=False)
-        for name in names[1:]:
-            table.add_column(f"→ {name}", justify="right")
-        table.add_column("state")
-        for step in steps:
-            reached = {station.name: station for station in step.stations}
-            cells = [f"{reached[name].after_ms:.1f} ms" if name in reached else "" for name in names[1:]]
-            first = step.stations[0].at.strftime("%H:%M:%S.%f")[:-3] if step.stations else ""
-            table.add_row(step.place, step.action, first, *cells, step.state.value)
-        self._console.print(table)
+            done = step.state is IntentState.VERIFIED
+            head = Text.assemble(
+                (f"{step.place}  {step.action}", "bold"), "  ", (step.state.value, "green" if done else "bold red")
+            )
+            self._console.print(head)
+            if not step.stations:
+                continue
+            first, *others = step.stations
+            way = [f"{first.name}~{first.at:%H:%M:%S}", *(f"→~{each.name}~+{each.after_ms:.1f}" for each in others)]
+            for line in textwrap.wrap(" ".join(way) + "~ms", self._console.width - 4):  # a station is not torn apart
+                self._console.print(Text("    " + line.replace("~", " ")))
 
     def block(self, text: str) -> None:
         """Text as it is, such as the end of a log."""
