@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from engine.action import ActionContext
 from engine.model import Failed, Json
 
-
 T = TypeVar("T")
 
 

@@ -131,7 +131,8 @@ class Notify(Action[NotifyParams]):
 
 def _send(channel: Any, params: NotifyParams) -> bool:
     """Whether all services of the channel took it. One after the other, without the thread pool that Apprise keeps."""
-    return all([each.notify(params.body or params.title, params.title, params.level) for each in channel])
+    taken = [bool(each.notify(params.body or params.title, params.title, params.level)) for each in channel]
+    return all(taken)  # one that does not take it must not keep the others from it
 
 
 def _record(context: ActionContext) -> Path:

@@ -141,7 +141,7 @@ class SystemdStopUnit(Action[SystemdStopUnitParams]):
         await self._run(verb, "--no-block", "--no-ask-password", "--", unit)
         try:
             async with asyncio.timeout(self._own().timeout / SECOND_US):
-                while (state := (await self._read(unit)).state) not in until:
+                while (state := (await self._read(unit)).state) not in until:  # noqa: ASYNC110  # systemctl can't wait for it
                     await asyncio.sleep(_SETTLE_STEP_S)
         except TimeoutError as error:
             raise TargetError(f"{unit} is still {state} after {verb}; see `systemctl status {unit}`") from error

@@ -113,20 +113,20 @@ class StopUnitHarness(Harness):
                 "RefuseManualStop",
                 params={"unit": "stubborn.service"},
                 during=lambda: ones("stubborn.service"),
-            ),  # fmt: skip
+            ),
             Failure(
                 "Halon's own unit",
                 "Halon's own",
                 params={"unit": "halond.service"},
                 during=lambda: ones("halond.service"),
-            ),  # fmt: skip
+            ),
             Failure(
                 "it does not end",
                 "is still deactivating",
                 params={"unit": "slow.service"},
                 settings={"timeout": "600ms"},
                 during=slow,
-            ),  # fmt: skip
+            ),
         ]
 
     def no_bus(self):
