@@ -126,6 +126,10 @@ class Core:
         self._fire_timers(gathered, before_us=self._core_us + 1)
         return gathered.step()
 
+    def set_back(self, now_us: int) -> None:
+        """The clock was set back to `now_us`: without this, all that was due by the wrong time would fire at once."""
+        self._core_us = min(self._core_us, now_us)
+
     def next_due_us(self) -> int | None:
         """When `tick` wants to be called next if no event comes before; None for never."""
         windows_us, matches_us = self._windows.due_us(), self._matches.due_us()

@@ -31,6 +31,8 @@ QUIET_S = 0.5
 """The clock moves the core's time once no event has come for so long: what a broker holds comes without a pause."""
 SHUT_MAX_S = 30.0
 """A shut door holds the clock this long: behind it may stand the events whose silence a timer would tell of."""
+SET_BACK_US = 5 * SECOND_US
+"""A clock this far behind the core's time was set back."""
 FLOW_MAX_S = 300.0
 """Events that come without a pause hold the clock this long, whatever times they carry."""
 
@@ -186,6 +188,9 @@ class Pipeline:
         seen: list[bytes] = []
         judged: list[tuple[str, str, str]] = []
         taken = 0
+        if self._core.core_us > (now_us := self._clock.now_us()) + SET_BACK_US:
+            _log.warning("the clock was set back", seconds=(self._core.core_us - now_us) // SECOND_US)
+            self._core.set_back(now_us)
         for message in received:
             if len(judged) + len(letters) >= self._config.batch_events_max:
                 break

@@ -321,6 +321,29 @@ def test_events_that_follow_each_other_without_a_pause_move_the_time_themselves(
     play(tmp_path, rules, scenario)
 
 
+def test_a_clock_that_jumps_ahead_and_is_set_back_leaves_timers_as_they_were(tmp_path, rules):
+    """After an hour's error is put right, a key is silent when it is silent by the right time, not at each event."""
+
+    async def scenario(stage):
+        hour_us = 3_600 * SECOND_US
+        await stage.clock.advance_s(1)
+        stage.clock._now_us += hour_us
+        token = stage.door.event("1", subject="wrong-time")
+        await until_async(lambda: token in stage.door.acknowledged)
+        await stage.clock.advance_s(1)
+        await until_async(lambda: stage.core.core_us >= stage.clock.now_us())
+        stage.clock._now_us -= hour_us
+        for number in range(3):
+            token = stage.door.event(f"beat-{number}", kind="x.beat")
+            await until_async(lambda token=token: token in stage.door.acknowledged)
+            await stage.clock.advance_s(20)
+        assert [each.key for each in stage.core.open_incidents()] == [(("key", "wrong-time"),)]
+        await stage.clock.advance_s(11)
+        await until_async(lambda: len(stage.core.open_incidents()) == 2)
+
+    play(tmp_path, rules, scenario)
+
+
 def test_a_transaction_ends_at_the_message_that_brings_it_past_its_events(tmp_path, rules):
     """`batch_events_max` counts events, not messages: what came together is committed and acknowledged in parts."""
 
