@@ -17,6 +17,7 @@ from actions.training.processes import (
     Process,
     ProcessParams,
     cgroup_of,
+    counted,
     members,
     read_process,
     resolve,
@@ -67,7 +68,7 @@ class ProcessFreeze(Action[ProcessParams]):
             return Failed(f"can't read the process: {describe(error)}")
         if len(found) > PROCESSES_MAX:
             return Failed(f"the {params.scope} of pid {params.pid} has more than {PROCESSES_MAX} processes")
-        what = f"{root.command} (pid {root.pid}), {len(found)} processes"
+        what = f"{root.command} (pid {root.pid}), {counted(len(found))}"
         receipt: Receipt = {
             "root": root.identity,
             "stopped_before": [each.identity for each in found if each not in running],
@@ -140,7 +141,7 @@ class ProcessFreeze(Action[ProcessParams]):
             return Failed(f"can't let pid {params.pid} go on: {describe(error)}; send it SIGCONT by hand")
         if any(map(_held, ours)):
             return Failed(f"SIGCONT was sent to pid {params.pid}, but it is still stopped; see who stops it")
-        return Undone(f"{len(ours)} processes go on" if ours else "nothing was left to let go on")
+        return Undone(f"{counted(len(ours))} let go on" if ours else "nothing was left to let go on")
 
     async def _undo_cgroup(self, receipt: Receipt) -> Undoing:
         folder = Path(text_of(receipt, "cgroup"))

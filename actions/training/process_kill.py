@@ -15,6 +15,7 @@ from actions.training.processes import (
     Process,
     ProcessParams,
     cgroup_of,
+    counted,
     members,
     read_process,
     resolve,
@@ -64,7 +65,7 @@ class ProcessKill(Action[ProcessParams]):
             return Failed(f"can't read the process: {describe(error)}")
         return Plan(
             target=Target("training", f"pid {root.pid} started {root.started}", {"command": root.command}),
-            would=f"kill {root.command} (pid {root.pid}), {len(found)} processes",
+            would=f"kill {root.command} (pid {root.pid}), {counted(len(found))}",
             receipt={
                 "root": root.identity,
                 "members": [each.identity for each in found],
@@ -103,7 +104,7 @@ class ProcessKill(Action[ProcessParams]):
             if not _living(plan.receipt):
                 break
             await asyncio.sleep(_SETTLE_STEP_S)
-        return Applied(plan.receipt, f"killed {len(killed)} processes")
+        return Applied(plan.receipt, f"killed {counted(len(killed))}")
 
     async def verify(self, params: ProcessParams, receipt: Receipt, context: ActionContext) -> Verification:
         try:

@@ -232,6 +232,11 @@ def _thread_state(task: Path) -> str:
     return stat[stat.rindex(")") + 2]
 
 
+def counted(count: int) -> str:
+    """`1 process`, `2 processes`."""
+    return f"{count} process" if count == 1 else f"{count} processes"
+
+
 def stop_all(params: ProcessParams, root: Process, sent: list[Process]) -> bool:
     """Stops parents before children until a pass finds nobody new; False where all were stopped already.
 

@@ -4,6 +4,7 @@ Text that came with events is data: markup in it means nothing, and what would s
 """
 
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -74,6 +75,18 @@ def emit_pretty(value: object) -> None:
 def say(text: str | Text = "", style: str = "") -> None:
     """A line on standard output."""
     console().print(text if isinstance(text, Text) else styled(text, style))
+
+
+def say_hanging(text: str, style: str = "", *, indent: int) -> None:
+    """A line on standard output; where the terminal is too narrow for it, what follows is indented."""
+    shown = console()
+    if not shown.is_terminal or len(text) <= shown.width:
+        say(text, style)
+        return
+    width = max(shown.width, indent + FOLDED_COLUMNS_MIN)
+    for part in clean(text).split("\n"):
+        for line in textwrap.wrap(part, width, subsequent_indent=" " * indent, break_on_hyphens=False) or [""]:
+            shown.print(Text(line, style=style), soft_wrap=True)
 
 
 def note(text: str, style: str = "") -> None:

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actions.table import load_catalogue
 from engine.cli.loading import require_rules
-from engine.cli.output import console, emit, json_text, key_text, plural, say, table, word
+from engine.cli.output import STYLES, console, emit, json_text, key_text, plural, say, say_hanging, table
 from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup
 from engine.clock import parse_time_us
 from engine.model import Event, Json
-from engine.replay import Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
+from engine.replay import Difference, Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
 from engine.rulefile.rules import RuleSet
 
 ROWS_MAX = 1_000
@@ -93,11 +93,11 @@ def replay(
             if events == "-":
                 raise UsageFailure("--against reads the recording twice: give a file instead of -")
             before = require_rules(against_paths, catalogue, setup.config)
-            with open_lines(events) as first, open_lines(events) as second:
+            with open_lines(events) as first, open_lines(events) as second, _progress(events, passes=2) as move:
                 old = Recording(first, since_us=since_us, until_us=until_us)
                 new = Recording(second, since_us=since_us, until_us=until_us)
-                differs = _print_difference(replayed(before, old), replayed(rules, new), as_json=as_json)
-            raise SystemExit(1 if differs else 0)
+                found = compare(replayed(before, _watched(old, move)), replayed(rules, _watched(new, move, old)))
+            raise SystemExit(1 if _print_difference(found, as_json=as_json) else 0)
         with open_lines(events) as file, _progress(events) as move:
             recording = Recording(file, since_us=since_us, until_us=until_us)
             lines = replayed(rules, _watched(recording, move)).lines()
@@ -119,35 +119,38 @@ def replay(
 
 
 class _Progress:
-    """How far the file has been read, in bytes; a bar on a terminal, nothing elsewhere."""
+    """How far the file has been read; a bar on a terminal, nothing elsewhere."""
 
-    def __init__(self, bar: Progress | None, bytes_total: int) -> None:
+    def __init__(self, bar: Progress | None, bytes_total: int | None) -> None:
         self._bar = bar
-        self._task = bar.add_task("replay", total=bytes_total) if bar is not None else None
+        self._task = bar.add_task("replay", total=bytes_total, lines=0) if bar is not None else None
 
-    def to(self, bytes_read: int) -> None:
+    def to(self, bytes_read: int, lines: int) -> None:
         """So much has been read."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=bytes_read)
+            self._bar.update(self._task, completed=bytes_read, lines=lines)
 
 
 @contextmanager
-def _progress(events: str) -> Iterator[_Progress]:
-    """A bar on standard error where that is a terminal and the size is known: not for pipes and compressed files."""
+def _progress(events: str, *, passes: int = 1) -> Iterator[_Progress]:
+    """A bar on standard error where that is a terminal; of pipes and compressed files it shows the lines only."""
     shown = console(stderr=True)
-    if not shown.is_terminal or events == "-" or events.endswith(".gz"):
-        yield _Progress(None, 0)
+    if not shown.is_terminal:
+        yield _Progress(None, None)
         return
-    columns = (TextColumn("replay"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True) as bar:
-        yield _Progress(bar, Path(events).stat().st_size)
+    total = None if events == "-" or events.endswith(".gz") else Path(events).stat().st_size * passes
+    lines = TextColumn("{task.fields[lines]:,} lines")
+    rest = () if total is None else (TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    with Progress(TextColumn("replay"), BarColumn(bar_width=30), lines, *rest, console=shown, transient=True) as bar:
+        yield _Progress(bar, total)
 
 
-def _watched(recording: Recording, progress: _Progress) -> Iterator[Event | Line]:
-    """The recording, with the bar moved as it is read."""
+def _watched(recording: Recording, progress: _Progress, after: Recording | None = None) -> Iterator[Event | Line]:
+    """The recording, with the bar moved as it is read; `after` was read before it."""
     for count, each in enumerate(recording):
         if count % PROGRESS_LINES == 0:
-            progress.to(recording.bytes_read)
+            bytes_before, lines_before = (0, 0) if after is None else (after.bytes_read, after.lines)
+            progress.to(bytes_before + recording.bytes_read, lines_before + recording.lines)
         yield each
 
 
@@ -180,8 +183,15 @@ class _Report:
 
     def show(self) -> None:
         """Print it all."""
-        if self._rows:
-            table(("AT", "KIND", "WHAT", "~KEY", "VERDICT", "?~DETAIL"), [_row(each) for each in self._rows])
+        last: object = None
+        for each in self._rows:
+            about = each.fields["incident"], each.fields["key"]
+            if each.kind == "incident":
+                say_hanging(_told(each), STYLES.get(str(each.fields["severity"]), ""), indent=24)
+            else:
+                whose = "" if about == last else f"  of {about[0]} {key_text(cast('dict[str, str]', about[1]))}"
+                say_hanging(f"  {_step_words(each)}{whose}", indent=6)
+            last = about
         if self._left_out:
             say(f"… and {self._left_out:,} more; --json has all", "dim")
         if self._signals:
@@ -191,26 +201,11 @@ class _Report:
             say()
             faults = [(f"{count:,}", *kind) for kind, count in self._faults.most_common(20)]
             table((">FAULTS", "~PLACE", "~REASON"), faults)
-        counts = ", ".join(
-            plural(cast("int", self._summary.get(f"{thing}s", 0)), thing)
-            for thing in ("event", "fault", "signal", "incident", "intent")
-        )
-        say(f"\n{counts}", "bold")
+        say(f"\n{_counts(self._summary)}", "bold")
 
 
-def _row(line: Line) -> tuple[object, ...]:
-    fields = line.fields
-    key = key_text(cast("dict[str, str]", fields["key"]))
-    if line.kind == "incident":
-        severity = str(fields["severity"])
-        return (fields["at"], "incident", fields["incident"], key, word(severity), f"by rule {fields['rule']}")
-    detail = f"{json_text(fields['params'])}" + (f"  {fields['reason']}" if fields.get("reason") else "")
-    return (fields["at"], f"  {fields['phase']}", fields["action"], key, word(str(fields["verdict"])), detail)
-
-
-def _print_difference(before: Replay, after: Replay, *, as_json: bool) -> bool:
+def _print_difference(found: Difference, *, as_json: bool) -> bool:
     """What only one of two rule sets made of the same events; whether there is any."""
-    found = compare(before, after)
     differs = bool(found.removed or found.added)
     if as_json:
         emit(
@@ -224,17 +219,44 @@ def _print_difference(before: Replay, after: Replay, *, as_json: bool) -> bool:
         )
         return differs
     lines = [("-", each) for each in found.removed] + [("+", each) for each in found.added]
-    for mark, each in sorted(lines, key=lambda pair: str(pair[1].fields.get("at", ""))):
-        say(f"{mark} {_told(each)}", "red" if mark == "-" else "green")
-    if not differs:
-        say("no difference: both rule sets make the same of these events", "green")
+    lines.sort(key=lambda pair: str(pair[1].fields.get("at", "")))
+    if differs:
+        say("- only the rules of --against, + only the others\n", "dim")
+    for mark, each in lines[:ROWS_MAX]:
+        say_hanging(f"{mark} {_told(each)}", "red" if mark == "-" else "green", indent=6)
+    if len(lines) > ROWS_MAX:
+        say(f"… and {len(lines) - ROWS_MAX:,} more; --json has all", "dim")
+    say("" if differs else "no difference: both rule sets make the same of these events", "" if differs else "green")
     for name, summary in (("before", found.before), ("after", found.after)):
-        counts = {each: count for each, count in summary.fields.items() if each != "kind"}
-        say(f"{name:6}  " + ", ".join(f"{count:,} {each}" for each, count in counts.items()), "dim")
+        say(f"{name:6}  {_counts(summary.fields)}", "dim")
     return differs
 
 
+def _counts(summary: dict[str, Json]) -> str:
+    """`5 events, 1 signal`."""
+    things = ("event", "fault", "signal", "incident", "intent")
+    return ", ".join(plural(cast("int", summary.get(f"{thing}s", 0)), thing) for thing in things)
+
+
 def _told(line: Line) -> str:
+    """One line of output in words."""
     fields = line.fields
-    rest = {name: value for name, value in fields.items() if name not in {"kind", "at"}}
-    return f"{fields.get('at', '-')}  {line.kind}  {msgspec.json.encode(rest).decode()}"
+    key = key_text(cast("dict[str, str]", fields["key"])) if "key" in fields else ""
+    match line.kind:
+        case "incident":
+            words = f"{fields['incident']}  {fields['severity']}  {key}  by rule {fields['rule']}"
+        case "intent":
+            words = f"{_step_words(line)}  of {fields['incident']} {key}"
+        case "signal":
+            value = "" if fields.get("value") is None else f"  value {fields['value']:g}"
+            words = f"{fields['signal']}  {key}{value}  event {fields.get('event') or '-'}"
+        case _:
+            words = msgspec.json.encode({name: each for name, each in fields.items() if name != "kind"}).decode()
+    return f"{fields.get('at', '-')}  {line.kind}  {words}"
+
+
+def _step_words(line: Line) -> str:
+    """A step with its verdict, why, and its parameters."""
+    fields = line.fields
+    why = f" ({fields['reason']})" if fields.get("reason") else ""
+    return f"{fields['phase']}  {fields['action']}  {fields['verdict']}{why}  {json_text(fields['params'])}"

@@ -8,8 +8,9 @@ import click
 
 from actions.table import load_catalogue
 from engine.cli.loading import require_rules
-from engine.cli.output import clean, emit, plural, say
+from engine.cli.output import duration_text, emit, plural, say, say_hanging
 from engine.cli.setup import UsageFailure, config_option, json_option, read_setup, shown
+from engine.clock import SystemClock
 from engine.config import Config
 from engine.diagnostics import render, sort, to_json
 from engine.model import Json, Struct
@@ -18,6 +19,7 @@ from engine.ruletest import SUFFIX, RuleTest, TestResult, check_tests, load_test
 from engine.shipped import find_config
 
 FAULTS_SHOWN_MAX = 5
+DOTS_PER_LINE = 72
 
 
 class TestView(Struct, frozen=True):
@@ -73,7 +75,10 @@ def test(
     found = sort([*found, *check_tests(tests, rules)])
     if not tests and not found:
         raise UsageFailure(f"there are no tests (*{SUFFIX}) in {', '.join(map(shown, paths))}")
+    clock = SystemClock()
+    start_s = clock.monotonic_s()
     results = _run(rules, tests, config, verbose=verbose, quiet=as_json)
+    took = duration_text((clock.monotonic_s() - start_s) * 1_000)
     failed = sum(not each.passed for each in results)
     ok = not failed and not found
     if as_json:
@@ -93,7 +98,8 @@ def test(
     if found:
         say(f"\n{render(found)}")
     files = plural(len({each.file for each in results}), "file")
-    say(f"\n{len(results) - failed} passed" + (f", {failed} failed" if failed else "") + f" in {files}", _style(ok))
+    outcome = f"{len(results) - failed} passed" + (f", {failed} failed" if failed else "")
+    say(f"\n{outcome} in {files}, {took}", _style(ok))
     raise SystemExit(0 if ok else 1)
 
 
@@ -118,30 +124,37 @@ def _beside(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 def _run(rules: RuleSet, tests: Sequence[RuleTest], config: Config, *, verbose: bool, quiet: bool) -> list[TestResult]:
     """Run the tests one by one, showing how far they have come."""
     results: list[TestResult] = []
+    clock = SystemClock()
     for each in tests:
+        start_s = clock.monotonic_s()
         result = run_test(rules, each, config.intake)
         results.append(result)
         if quiet:
             continue
         if verbose:
-            say(f"{'PASSED' if result.passed else 'FAILED'}  {each.file}  {each.name}", _style(result.passed))
+            word = "PASSED" if result.passed else "FAILED"
+            took = duration_text((clock.monotonic_s() - start_s) * 1_000)
+            text = f"{word}  {each.file}  {each.name}  ({plural(result.events, 'event')}, {took})"
+            say_hanging(text, _style(result.passed), indent=8)
         else:
             sys.stdout.write("." if result.passed else "F")
             sys.stdout.flush()
+            if len(results) % DOTS_PER_LINE == 0:
+                sys.stdout.write("\n")
     if results and not verbose and not quiet:
         sys.stdout.write("\n")
     return results
 
 
 def _print_failure(result: TestResult) -> None:
-    say(f"\nFAILED  {result.file}  {result.name}", "bold red")
+    say_hanging(f"\nFAILED  {result.file}  {result.name}", "bold red", indent=8)
     say("  - expected, + happened, both otherwise; times count from the start of the test", "dim")
     for line in result.difference.splitlines():
-        say(f"  {line}", {"-": "red", "+": "green"}.get(line[:1], ""))
+        say_hanging(f"  {line}", {"-": "red", "+": "green"}.get(line[:1], ""), indent=8)
     if result.faults:
         say(f"  {plural(len(result.faults), 'evaluation')} failed, which may be why:", "yellow")
         for text in dict.fromkeys(_view(result).faults[:FAULTS_SHOWN_MAX]):
-            say(f"    {clean(text)}")
+            say_hanging(f"    {text}", indent=8)
 
 
 def _view(result: TestResult) -> TestView:

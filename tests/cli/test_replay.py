@@ -76,7 +76,7 @@ def test_each_thing_is_a_line_of_json_in_order_of_time(folder):
 
 
 def test_people_read_a_table_and_a_summary(folder):
-    """Incidents and steps one by one, signals and faults by kind."""
+    """Incidents with their steps, signals and faults by kind."""
     result = halon("events.jsonl", "--rules", "rules")
     assert result.exit_code == 0, result.output
     for text in (
