@@ -6,7 +6,7 @@ The rules of judging (what an observation is, `for`, `cooldown`) are those of do
 from collections.abc import Iterable
 from typing import Any
 
-from engine.cel.contract import CelFault, Scope
+from engine.cel.contract import CelFault, Expression, Scope
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
 from engine.detect.state import DetectState, KeyState
@@ -45,7 +45,9 @@ def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: in
     faults: list[Fault] = []
     for watch in watches:
         try:
-            signal = _judge(watch, state, scope, event, at_us)
+            if watch.where is not None and not _matches(watch, watch.where, state, scope, at_us):
+                continue
+            signal = _observe(watch, state, scope, event, at_us)
         except _Fault as fault:
             faults.append(
                 Fault(owner=watch.rule.id, field=fault.field, reason=fault.reason, at_us=at_us, event_id=event.id)
@@ -76,18 +78,22 @@ def fire_timer(state: DetectState) -> Signal | None:
     return signal
 
 
-def _judge(watch: Watch, state: DetectState, scope: Scope, event: Event, at_us: int) -> Signal | None:
+def _matches(watch: Watch, where: Expression, state: DetectState, scope: Scope, at_us: int) -> bool:
+    """Whether `where` is true; if not, that ends a hold."""
+    try:
+        if where.evaluate(scope):
+            return True
+    except CelFault as fault:
+        _end_hold(watch, state, scope, at_us)
+        raise _Fault("where", str(fault)) from None
+    if watch.rule.for_us:
+        _end_hold(watch, state, scope, at_us)
+    return False
+
+
+def _observe(watch: Watch, state: DetectState, scope: Scope, event: Event, at_us: int) -> Signal | None:
+    """The event is an observation of its key."""
     rule = watch.rule
-    if watch.where is not None:
-        try:
-            matches = watch.where.evaluate(scope)
-        except CelFault as fault:
-            _end_hold(watch, state, scope, at_us)
-            raise _Fault("where", str(fault)) from None
-        if not matches:
-            if rule.for_us:
-                _end_hold(watch, state, scope, at_us)
-            return None
     key = _key(watch, scope) if watch.by else ()
     value = None if watch.value is None else _number(watch, scope)
     if watch.stateless:
