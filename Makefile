@@ -44,6 +44,10 @@ docs: setup
 	PYTHONPATH=. $(BIN)/python scripts/gen_docs.py
 	PYTHONPATH=. $(BIN)/python scripts/gen_operations.py
 
+# Side by side with peers, which get a virtual environment of their own; `make bench BENCH=--full` takes half an hour.
+bench: setup packages
+	PYTHON="$(PYTHON)" bash scripts/bench.sh $(BENCH)
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -60,4 +64,4 @@ uninstall:
 	bash scripts/uninstall.sh
 
 clean:
-	rm -rf .venv .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
