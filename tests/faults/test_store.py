@@ -17,7 +17,8 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish
-from tests.support.realparts import missing, need_root
+from tests.support.realparts import forbidden, need_root
+from tests.support.slowdisk import slow_sync
 from tests.support.target import Target
 from tests.support.wait import until
 
@@ -66,7 +67,7 @@ def small_disk(path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], capture_output=True, text=True, check=False
     )
     if made.returncode:
-        missing(f"mounting is not allowed here: {made.stderr.strip()}")
+        forbidden(f"mounting a small disk: {made.stderr.strip()}")
     try:
         yield path
     finally:
@@ -221,3 +222,17 @@ def test_a_store_that_is_deleted_under_the_daemon(tmp_path):
         goes_on_after = lambda: [state for _, state in halon.intents()] == ["verified"]  # noqa: E731
         until(goes_on_after, what="the event that was not acknowledged came again")
         assert dict(target.effects) == {"before": 1, "after": 1}
+
+
+def test_a_disk_that_takes_a_second_to_sync(tmp_path):
+    """It is slow, and nothing else: the control socket answers, all is committed in its turn and contained."""
+    with stage(tmp_path) as (halon, target, broker):
+        say(broker, "before")
+        until(lambda: verified(halon, 1), what="all is well")
+        with slow_sync(halon.pid, seconds=1.0, log=tmp_path / "strace.log"):
+            say(broker, *(f"slow-{number}" for number in range(10)))
+            answered = [halon.status().live.pid for _ in range(5)]
+            assert answered == [halon.pid] * 5
+            until(lambda: verified(halon, 11), within_s=120, what=f"all steps are verified\n{halon.tail()}")
+            assert b"DELAYED" in (tmp_path / "strace.log").read_bytes(), "the syncs were slow"
+        goes_on(halon, target, "before", *(f"slow-{number}" for number in range(10)))

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -36,6 +37,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
+    "strace": "strace",
     "systemctl": "systemd",
     "unshare": "util-linux",
     "systemd-nspawn": "systemd-container",
@@ -70,6 +72,11 @@ def missing(what: str) -> str:
     if os.environ.get("CI", "").lower() in {"true", "1"}:
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+def forbidden(what: str) -> NoReturn:
+    """Skips where the machine itself (a container without rights, say) forbids what a test does, in CI too."""
+    pytest.skip(f"FORBIDDEN HERE: {what}")
 
 
 def free_port() -> int:
