@@ -82,8 +82,9 @@ def batch(kind: str, numbers: range, subject: str) -> bytes:
 
 @contextmanager
 def stage(tmp_path, *, timeout: str = "20s") -> Iterator[tuple[Daemon, Target, Mosquitto]]:
+    # A queue that is saved at every change takes a large one longer than all else here.
     with (
-        Mosquitto(tmp_path) as broker,
+        Mosquitto(tmp_path, settings=["autosave_on_changes false", "autosave_interval 1800"]) as broker,
         Target() as target,
         Daemon(
             tmp_path,

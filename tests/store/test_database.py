@@ -156,6 +156,23 @@ def test_a_store_locked_by_another_process_is_busy_and_recovers(tmp_path, monkey
     with_store(tmp_path, scenario)
 
 
+def test_nothing_is_committed_into_a_file_that_was_moved_away_or_replaced(tmp_path):
+    """SQLite would write on into a file without a name: StoreBusyOrFull, and all is well once it is back."""
+
+    async def scenario(store):
+        away = tmp_path / "away.db"
+        store.path.rename(away)
+        with pytest.raises(StoreBusyOrFull, match="not there any more"):
+            await store.write(put(1))
+        store.path.write_bytes(away.read_bytes())
+        with pytest.raises(StoreBusyOrFull, match="another file"):
+            await store.write(put(1))
+        away.rename(store.path)
+        assert await store.write(put(1)) == 1
+
+    with_store(tmp_path, scenario)
+
+
 def test_two_daemons_do_not_start_on_one_state_directory(tmp_path):
     """The second opening names the process that holds the first; after closing, the next one opens."""
 
