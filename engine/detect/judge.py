@@ -3,10 +3,10 @@
 The rules of judging (what an observation is, `for`, `cooldown`) are those of docs/rules.md, Exact meaning, 7 to 11.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine.cel.contract import CelFault, Expression, Scope
+from engine.cel.contract import CelFault, Scope
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
 from engine.detect.state import DetectState, KeyState
@@ -45,7 +45,7 @@ def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: in
     faults: list[Fault] = []
     for watch in watches:
         try:
-            if watch.where is not None and not _matches(watch, watch.where, state, scope, at_us):
+            if watch.matches is not None and not _matches(watch, watch.matches, state, scope, at_us):
                 continue
             signal = _observe(watch, state, scope, event, at_us)
         except _Fault as fault:
@@ -78,10 +78,10 @@ def fire_timer(state: DetectState) -> Signal | None:
     return signal
 
 
-def _matches(watch: Watch, where: Expression, state: DetectState, scope: Scope, at_us: int) -> bool:
+def _matches(watch: Watch, where: Callable[[Scope], bool], state: DetectState, scope: Scope, at_us: int) -> bool:
     """Whether `where` is true; if not, that ends a hold."""
     try:
-        if where.evaluate(scope):
+        if where(scope):
             return True
     except CelFault as fault:
         _end_hold(watch, state, scope, at_us)

@@ -1,6 +1,8 @@
 """A signal as the judge reads it; `engine.detect.index` makes one for each at a reload."""
 
-from engine.cel.contract import Expression
+from collections.abc import Callable
+
+from engine.cel.contract import Expression, Scope
 from engine.cel.hints import Hint, hints
 from engine.rulefile.rules import SignalRule
 
@@ -8,12 +10,12 @@ from engine.rulefile.rules import SignalRule
 class Watch:
     """One signal: its expressions laid out, its key names sorted, its place in the rule set."""
 
-    __slots__ = ("by", "demands", "detail", "of", "place", "rule", "stateless", "value", "where")
+    __slots__ = ("by", "demands", "detail", "matches", "of", "place", "rule", "stateless", "value")
 
     def __init__(self, rule: SignalRule, place: int) -> None:
         self.rule = rule
         self.place = place
-        self.where: Expression | None = rule.where
+        self.matches: Callable[[Scope], bool] | None = rule.where.evaluate if rule.where else None
         self.by = tuple(sorted(rule.by))
         self.value: Expression | None = rule.value
         self.of: Expression | None = rule.detect.of if rule.detect else None
