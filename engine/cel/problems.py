@@ -145,6 +145,9 @@ def _problem(message: str, source: str, at: int, scope: ScopeKind, lists: tuple[
     length = token_length(source, at)
     if "recursion" in message:
         return _unplaced(message, source)
+    if "int literal" in message:
+        hint = "whole numbers have 64 bits; write a larger one with a point or an exponent: `1e20`"
+        return CelProblem(at, length, _type_names_for_people(message), hint, ProblemKind.LITERAL)
     kind = ProblemKind.LITERAL if "literal" in message else ProblemKind.TYPE
     return CelProblem(at, length, _type_names_for_people(message), "", kind)
 
@@ -175,6 +178,7 @@ def _syntax(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _list
             hint = "`and` is `&&`, `or` is `||`"
     elif at >= len(source.rstrip()):
         message = "the expression ends too early" if source.strip() else "the expression is empty"
+        hint = "write what is to hold, as in `event.data.count > 0`, or leave the key out"
     elif re.match(r"(and|or|not)\b", source[at:]):
         message, hint = f"unexpected `{source[at : at + length]}`", "CEL writes `&&`, `||` and `!`"
     else:
@@ -184,7 +188,13 @@ def _syntax(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _list
 
 def _reserved(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
     name = match.group(1)
-    return CelProblem(at, token_length(source, at), f"`{name}` is a reserved word", "", ProblemKind.SYNTAX)
+    return CelProblem(
+        at,
+        token_length(source, at),
+        f"`{name}` is a reserved word",
+        f"a field of that name is reached as `event.data['{name}']`",
+        ProblemKind.SYNTAX,
+    )
 
 
 def _field(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:

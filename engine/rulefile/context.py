@@ -79,10 +79,11 @@ class Context:
         """The label for a name that no file declares; where a file could not be read, it may stand there."""
         return f"no such {kind} in the files that could be read" if self._partial else f"no such {kind}"
 
-    def wrong_type(self, file: TomlFile, path: KeyPath, what: str, wanted: str, value: object) -> Diagnostic:
-        """The finding for a value that is of another type than `wanted` (in words)."""
-        word = type_word(value)
-        return error("H006", f"{what} must be {wanted}, not {word}", file.value(path), label=f"this is {word}")
+    def no_step(self, file: TomlFile, path: KeyPath, what: str, wanted: str, value: object) -> Diagnostic:
+        """The finding for what stands where a step, or a list of steps, is `wanted`."""
+        word, help_ = type_word(value), 'each step is a table in a list, as in `[{ do = "process.freeze", … }]`'
+        title = f"{what} must be {wanted}, not {word}"
+        return error("H006", title, file.value(path), label=f"this is {word}", help=help_)
 
 
 def has_template(value: object) -> bool:

@@ -112,7 +112,9 @@ def _check_when(when: dict[str, object], entry: Entry, context: Context) -> None
                 f"`when` of {entry.what} needs exactly one of `all`, `any` and `sequence`",
                 file.key((*path, forms[1])) if forms else file.value(path),
                 label=f"here is {listed}",
-                help="to need both, write two rules for one incident type: they share the incident of a key",
+                help="to need both, write two rules for one incident type: they share the incident of a key"
+                if forms
+                else 'name the signals, as in `all = ["loss-spike"]`',
             )
         )
     for form in (*_FORMS, "none"):

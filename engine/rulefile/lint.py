@@ -101,7 +101,15 @@ def _never_true(rules: _Rules) -> Iterator[Diagnostic]:
         why = _contradiction(signal.where, signal.on)
         if why:
             title = f"`where` of signal {quoted(signal.id)} can never be true"
-            yield rules.warn("H104", title, "signal", signal.id, ("where",), label=why, help="no event will ever match")
+            yield rules.warn(
+                "H104",
+                title,
+                "signal",
+                signal.id,
+                ("where",),
+                label=why,
+                help="correct the condition: no event will ever match",
+            )
 
 
 def _never_fires(rules: _Rules) -> Iterator[Diagnostic]:
@@ -113,7 +121,11 @@ def _never_fires(rules: _Rules) -> Iterator[Diagnostic]:
         needed = rule.when.of.at_least if isinstance(rule.when.of, AnyOf) else len(names)
         if spoilt and len(names - spoilt) < needed:
             name = min(spoilt)
-            why = "is also under `none`" if name in rule.when.none else "has a condition that is never true"
+            why = (
+                "is also under `none`: take it out of one of them"
+                if name in rule.when.none
+                else "has a condition that is never true: correct it, or take it out of `when`"
+            )
             title = f"rule {quoted(rule.id)} can never fire"
             help_ = f"signal {quoted(name)} {why}"
             yield rules.warn("H105", title, "rule", rule.id, ("when",), label="needs what can't come", help=help_)

@@ -47,7 +47,7 @@ def build_playbook(entry: Entry, context: Context) -> Playbook | None:
 def _phase(entry: Entry, phase: str, context: Context) -> tuple[Step, ...]:
     steps, path = entry.table.get(phase, []), (*entry.path, phase)
     if not isinstance(steps, list):
-        context.findings.add(context.wrong_type(entry.file, path, f"`{phase}`", "a list of steps", steps))
+        context.findings.add(context.no_step(entry.file, path, f"`{phase}`", "a list of steps", steps))
         return ()
     if len(steps) > STEPS_MAX:
         title = f"`{phase}` of {entry.what} has more than {STEPS_MAX} steps"
@@ -60,7 +60,7 @@ def _phase(entry: Entry, phase: str, context: Context) -> tuple[Step, ...]:
 def _step(table: object, path: KeyPath, entry: Entry, context: Context) -> Step | None:
     file, findings = entry.file, context.findings
     if not isinstance(table, dict):
-        findings.add(context.wrong_type(file, path, "a step", 'a table, as in `{ do = "process.freeze", … }`', table))
+        findings.add(context.no_step(file, path, "a step", "a table", table))
         return None
     before = findings.errors()
     given = {key: value for key, value in table.items() if key not in _STEP_KEYS}
