@@ -43,9 +43,12 @@ from engine.intake.secretfile import read_secret
 from engine.model import Mode, Target
 from engine.observer import Observer
 from engine.operate import views
+from engine.operate.contract import Stored
 from engine.operate.control import ControlError, ControlServer
 from engine.operate.metrics import Metrics
+from engine.operate.scrape import Scrape
 from engine.operate.sdnotify import SdNotify
+from engine.pages import Pages
 from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
 from engine.readiness import Readiness, beat_every_s
 from engine.rulefile.load import load_rules
@@ -145,7 +148,8 @@ class Daemon:
         self._places.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         notify = SdNotify.from_environment(clock)
         metrics = Metrics()
-        observer = Observer(clock, metrics)
+        readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._mode.value}", clock)
+        observer = Observer(clock, metrics, failed=readiness.commit_failed)
         async with AsyncExitStack() as teardown:
             store = await self._open_store()
             teardown.push_async_callback(store.close)
@@ -163,10 +167,11 @@ class Daemon:
                 protected=_protected(config.guards.protected),
             )
             inbox = Inbox()
-            readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._mode.value}")
             heartbeat = Heartbeat(inbox, clock, every_s=beat_every_s(notify), beat=readiness.beat)
-            doors = Doors([*self._doors(inbox), heartbeat], inbox)
+            pages = Pages(readiness, metrics=config.http.metrics)
+            doors = Doors([*self._doors(inbox, pages), heartbeat], inbox)
             readiness.doors = doors
+            metrics.expect(self._rules, (name for name in doors.doors if name != heartbeat.name))
             pipeline = Pipeline(
                 doors=doors,
                 decoder=Formats(config),
@@ -191,13 +196,26 @@ class Daemon:
                 clock=clock,
                 observer=observer,
                 read_rules=self._read_rules,
+                announce=readiness.reloaded,
+            )
+
+            def stored(connection: Connection) -> Stored:
+                return views.stored(connection, now_us=clock.now_us(), budgets=config.guards.budget)
+
+            pages.scrape = scrape = Scrape(
+                metrics,
+                status=steering.status,
+                read=store.read,
+                stored=stored,
+                evictions=core.evictions,
+                paused=lambda: bool(contain.paused),
             )
             control = ControlServer(
                 self._places.control_socket,
                 steering=steering,
                 read=store.read,
-                stored=lambda connection: views.stored(connection, now_us=clock.now_us(), budgets=config.guards.budget),
-                metrics=metrics,
+                stored=stored,
+                metrics=scrape.render,
             )
             broker = EmbeddedBroker(config.broker, config.intake) if config.broker.enabled else None
             if broker is not None:
@@ -205,7 +223,7 @@ class Daemon:
             await control.start()
             teardown.push_async_callback(control.stop)
             async with asyncio.TaskGroup() as group:
-                self._on_signals(group, steering)
+                self._on_signals(group, steering, readiness)
                 acting = group.create_task(contain.run(), name="contain")
                 await contain.ready.wait()
                 serving = [group.create_task(door.run(), name=f"door {name}") for name, door in doors.doors.items()]
@@ -265,7 +283,7 @@ class Daemon:
             _log.warning("state rebuilt from nothing", reason=notice)
         return core, seen
 
-    def _doors(self, inbox: Inbox) -> Sequence[Intake]:
+    def _doors(self, inbox: Inbox, pages: Pages) -> Sequence[Intake]:
         doors: list[Intake] = []
         for each in self._config.mqtt:
             try:
@@ -276,7 +294,8 @@ class Daemon:
             doors.append(MqttIntake(each, self._config.intake, inbox, self._clock, password=password, tls=tls))
         if self._config.http.enabled:
             try:
-                doors.append(HttpIntake(self._config.http, self._config.intake, inbox, self._clock))
+                door = HttpIntake(self._config.http, self._config.intake, inbox, self._clock, pages=pages.by_path())
+                doors.append(door)
             except (ValueError, OSError) as error:
                 raise StartError(f"the HTTP door: {error}") from error
         return doors
@@ -284,12 +303,13 @@ class Daemon:
     async def _read_rules(self) -> Reading:
         return await asyncio.to_thread(read_rules, self._config, self._places, self._catalogue)
 
-    def _on_signals(self, group: asyncio.TaskGroup, steering: Steer) -> None:
+    def _on_signals(self, group: asyncio.TaskGroup, steering: Steer, readiness: Readiness) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
 
         def reload() -> None:
+            readiness.reloading()
             group.create_task(steering.reload(who="SIGHUP"), name="reload")
 
         loop.add_signal_handler(signal.SIGHUP, reload)

@@ -134,6 +134,7 @@ class HttpConfig(Struct, frozen=True):
     requests_max: Count = 256
     body_within: Duration = _seconds(10)
     durable_within: Duration = _seconds(30)
+    metrics: bool = True
     senders: tuple[SenderConfig, ...] = ()
 
 

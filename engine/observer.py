@@ -10,6 +10,7 @@ from engine.logs import DecisionLog, get_logger
 from engine.model import Intent
 from engine.operate.metrics import Metrics
 from engine.pipeline import Batch
+from engine.rulefile.rules import RuleSet
 from engine.store.intents import Move
 
 _WINDOW_S = 10
@@ -54,8 +55,9 @@ class Observer:
             latency_us = change.at_us - (intent.trigger_us or intent.at_us)
             self._metrics.settled(intent, change.to, latency_us=latency_us)
 
-    def reloaded(self, *, taken: bool) -> None:
-        """New rules took over, or were refused."""
+    def reloaded(self, rules: RuleSet, *, taken: bool) -> None:
+        """New rules took over, or were refused; `rules` run now."""
+        self._metrics.expect(rules)
         self._metrics.reloaded(taken=taken)
 
     def events_per_s(self) -> float:

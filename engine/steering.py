@@ -53,7 +53,9 @@ class Steer:
         clock: Clock,
         observer: Observer,
         read_rules: Callable[[], Awaitable[Reading]],
+        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`announce` hears a line about the rules that run, after each reload."""
         self._version = version
         self._pid = pid
         self._config = config
@@ -66,6 +68,7 @@ class Steer:
         self._clock = clock
         self._observer = observer
         self._read_rules = read_rules
+        self._announce = announce
         self._started_us = clock.now_us()
         self._loaded_us = clock.now_us()
         self._reload_error = ""
@@ -186,10 +189,17 @@ class Steer:
 
     async def reload(self, *, who: str) -> Act:
         """Read the rules again; bad ones leave the old ones running, and come back as diagnostics."""
+        answer = await self._reload(who=who)
+        self._observer.reloaded(self._core.rules, taken=isinstance(answer, Done))
+        refused = f"; a reload was {self._reload_error}" if self._reload_error else ""
+        self._announce(f"{len(self._core.rules.rules)} rules, mode {self._mode.value}{refused}")
+        return answer
+
+    async def _reload(self, *, who: str) -> Act:
         try:
             reading = await self._read_rules()
         except OSError as error:
-            self._reload_error = str(error)
+            self._reload_error = f"refused: {error}"
             return NotDone(f"the rules can't be read: {error}; the old ones go on")
         rules = reading.rules
         if rules is None:

@@ -31,11 +31,23 @@ _ATTRIBUTES_MAX = 80
 
 _log = structlog.get_logger(__name__)
 
+Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
+"""Gives status, content type and body of a page that is read by GET."""
+
 
 class HttpIntake:
     """The HTTP door. Raises ValueError or OSError where a sender's secret or map, or a certificate, does not do."""
 
-    def __init__(self, config: HttpConfig, intake: IntakeConfig, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: HttpConfig,
+        intake: IntakeConfig,
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        pages: Mapping[str, Page] | None = None,
+    ) -> None:
+        """`pages` are served by path to whoever reaches the port."""
         self.name = DOOR
         self._config = config
         self._inbox = inbox
@@ -44,6 +56,7 @@ class HttpIntake:
         self._events_max = intake.payload_events_max
         self._bytes_max = intake.in_flight_bytes_max
         environment = CelEnvironment({})
+        self._pages = dict(pages or {})
         self._senders = {each.name: Sender(each, clock, mapper=_mapper(each, environment)) for each in config.senders}
         if len(self._senders) != len(config.senders):
             raise ValueError("two entries of `http.senders` have one name")
@@ -64,6 +77,8 @@ class HttpIntake:
         """Listen until cancelled. Raises OSError where the address can't be listened on."""
         application = web.Application(client_max_size=self._body_bytes_max, middlewares=[self._heard])
         application.router.add_post("/events/{sender}", self._post)
+        for path, page in self._pages.items():
+            application.router.add_get(path, _getting(page))
         runner = web.AppRunner(
             application,
             access_log=None,
@@ -271,6 +286,15 @@ class HttpIntake:
         self._silent.pop(connection, None)
         if connection.transport is not None:
             connection.transport.abort()
+
+
+def _getting(page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        del request
+        status, content_type, body = await page()
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+
+    return handle
 
 
 class _Full(asyncio.Protocol):

@@ -21,7 +21,7 @@ from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
 from engine.operate import views
 from engine.operate.contract import Act, Done, NotDone, NotFound, Reason, Resolution, Status, Steering, Stored
-from engine.operate.metrics import CONTENT_TYPE, Metrics
+from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.peers import GROUP, Peer, group_id, identify
 from engine.store.connection import Connection
 from engine.store.errors import StoreError
@@ -59,10 +59,13 @@ class ControlServer:
         steering: Steering,
         read: Reader,
         stored: Callable[[Connection], Stored],
-        metrics: Metrics | None = None,
+        metrics: Callable[[], Awaitable[bytes]] | None = None,
         group: str = GROUP,
     ) -> None:
-        """`read` is `Store.read`; `stored` is `views.stored` with the time and the budgets filled in."""
+        """`read` is `Store.read`; `stored` is `views.stored` with the time and the budgets filled in.
+
+        `metrics` gives what `/metrics` answers.
+        """
         self._path = path
         self._steering = steering
         self._read = read
@@ -181,7 +184,7 @@ class ControlServer:
         del request
         if self._metrics is None:
             return _error(404, "metrics are off")
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _release(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
         reason = msgspec.json.decode(body, type=Reason).reason

@@ -4,16 +4,20 @@ Names follow Prometheus' conventions with base units. Labels that come from outs
 past LABEL_VALUES_MAX distinct values per label, the rest is counted as `other`.
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from engine.clock import SECOND_US
 from engine.model import Fault, Incident, Intent, IntentState, Mode, Phase, Signal
+from engine.rulefile.rules import RuleSet
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABEL_VALUES_MAX = 200
 LABEL_CHARS_MAX = 100
 OTHER = "other"
+SETTLED = tuple(state for state in IntentState if state.settled)
 
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _CONTAIN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
@@ -29,12 +33,17 @@ class Metrics:
         self._values: dict[str, set[str]] = {}
         self._events = Counter(
             "halon_events",
-            "Events by source, type and verdict (accepted, duplicate, dead_letter)",
+            "Events by door, type and verdict (new, duplicate)",
             ("source", "type", "verdict"),
             registry=made,
         )
         self._lag = Gauge("halon_event_lag_seconds", "Arrival to commit of the last batch", registry=made)
-        self._queue = Gauge("halon_queue_length", "What waits, by queue", ("queue",), registry=made)
+        self._queue = Gauge(
+            "halon_queue_length",
+            "What waits, by queue (events, steps, steps-held, deadletters)",
+            ("queue",),
+            registry=made,
+        )
         self._batch = Histogram(
             "halon_batch_events", "Events in one transaction", registry=made, buckets=_BATCH_BUCKETS
         )
@@ -53,6 +62,9 @@ class Metrics:
             registry=made,
         )
         self._leases = Gauge("halon_leases_held", "Leases in force", ("kind",), registry=made)
+        self._conflicts = Gauge(
+            "halon_leases_in_conflict", "Leases whose target is not as it should be, or can't be read", registry=made
+        )
         self._budget = Gauge("halon_budget_left", "What a budget still allows", ("kind", "budget"), registry=made)
         self._faults = Counter("halon_faults", "Evaluations that failed, by rule or signal", ("owner",), registry=made)
         self._evictions = Counter("halon_key_evictions", "Keys dropped at a limit", ("owner",), registry=made)
@@ -71,8 +83,23 @@ class Metrics:
         self._reloads = Counter("halon_reloads", "Reloads by whether they took", ("taken",), registry=made)
         self._acting = Gauge("halon_acting", "1 where steps are executed: neither paused nor observing", registry=made)
 
+    def expect(self, rules: RuleSet, doors: Iterable[str] = ()) -> None:
+        """Begin at 0 what these rules and doors may count: an increase from nothing is none to Prometheus."""
+        for door in doors:
+            self._deadletters.labels(self._bounded("source", door))
+        for owner in (*rules.signals, *rules.rules):
+            self._faults.labels(self._bounded("owner", owner))
+        for rule in rules.rules.values():
+            self._incidents.labels(self._bounded("incident", rule.incident), rule.severity.value)
+        for playbook in rules.playbooks.values():
+            for step in (*playbook.contain, *playbook.investigate, *playbook.recover):
+                for state in SETTLED:
+                    self._outcomes.labels(step.action, state.value)
+        for taken in ("true", "false"):
+            self._reloads.labels(taken)
+
     def event(self, *, source: str, event_type: str, verdict: str, count: int = 1) -> None:
-        """An event came in; `verdict` is accepted, duplicate or dead_letter."""
+        """An event came in by the door `source`; `verdict` is new or duplicate."""
         self._events.labels(self._bounded("source", source), self._bounded("type", event_type), verdict).inc(count)
 
     def batch(self, *, events: int, commit_s: float, lag_s: float) -> None:
@@ -136,9 +163,10 @@ class Metrics:
         """Whether steps are executed now."""
         self._acting.set(mode is Mode.ENFORCE and not paused)
 
-    def held(self, *, incidents_open: int, leases: dict[str, int]) -> None:
+    def held(self, *, incidents_open: int, leases: dict[str, int], in_conflict: int) -> None:
         """What is open and in force now; `leases` by target kind, 0 for a kind that has none left."""
         self._incidents_open.set(incidents_open)
+        self._conflicts.set(in_conflict)
         for kind, count in leases.items():
             self._leases.labels(self._bounded("kind", kind)).set(count)
 

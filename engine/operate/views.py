@@ -156,6 +156,14 @@ def leases(connection: Connection, *, ended: bool, limit: int) -> tuple[LeaseRow
     return tuple(_lease(each) for each in lease_rows.find(connection, states=states, limit=limit))
 
 
+def leases_by_kind(connection: Connection) -> dict[str, int]:
+    """How many leases are in force, by target kind."""
+    rows = connection.execute(
+        "SELECT target_kind, count(*) FROM leases WHERE state = ? GROUP BY target_kind", (LeaseState.IN_FORCE.value,)
+    )
+    return dict(rows.fetchall())
+
+
 def deadletters(connection: Connection, *, limit: int) -> tuple[DeadLetterRow, ...]:
     """Messages that were no events, newest first."""
     return tuple(_letter(each) for each in letters.find(connection, limit=limit))

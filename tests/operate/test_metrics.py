@@ -2,8 +2,11 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from actions.table import CATALOGUE
+from engine.detectors.table import DETECTORS
 from engine.model import Fault, IntentState, Mode
 from engine.operate.metrics import LABEL_VALUES_MAX, Metrics
+from engine.rulefile.load import load_rules
 from tests.support.stored import FREEZE, INCIDENT
 
 
@@ -58,7 +61,7 @@ def test_every_name_carries_the_product_and_a_base_unit():
     metrics.rules_loaded(rules=12, at_us=1_500_000)
     metrics.reloaded(taken=False)
     metrics.acting(mode=Mode.ENFORCE, paused=True)
-    metrics.held(incidents_open=1, leases={"training": 1})
+    metrics.held(incidents_open=1, leases={"training": 1}, in_conflict=0)
     metrics.budget(kind="training", budget="held", left=4)
     found = samples(metrics)
     assert all(name.startswith("halon_") for name, _ in found)
@@ -69,3 +72,35 @@ def test_every_name_carries_the_product_and_a_base_unit():
     assert found["halon_key_evictions_total", (("owner", "signal.x"),)] == 4
     for family in text_string_to_metric_families(metrics.render().decode()):
         assert family.documentation, family.name
+
+
+def test_what_rules_may_count_begins_at_nothing(tmp_path):
+    """The first failure is an increase: its series was there before, at 0."""
+    (tmp_path / "rules.toml").write_text(
+        """
+[signal.s]
+on = "a"
+[rule.r]
+incident = "availability"
+severity = "high"
+when = { all = ["s"] }
+playbook = "p"
+[playbook.p]
+contain = [{ do = "process.freeze", pid = 1 }]
+"""
+    )
+    rules, found = load_rules([tmp_path], catalogue=CATALOGUE, detectors=DETECTORS)
+    assert rules is not None, found
+    metrics = Metrics()
+    metrics.expect(rules, ["local"])
+    begun = samples(metrics)
+    for name, labels in (
+        ("halon_outcomes_total", (("action", "process.freeze"), ("outcome", "failed"))),
+        ("halon_outcomes_total", (("action", "process.freeze"), ("outcome", "unverified"))),
+        ("halon_faults_total", (("owner", "s"),)),
+        ("halon_incidents_total", (("incident", "availability"), ("severity", "high"))),
+        ("halon_deadletters_total", (("source", "local"),)),
+        ("halon_reloads_total", (("taken", "false"),)),
+    ):
+        assert begun[name, labels] == 0
+    assert not [labels for name, labels in begun if ("outcome", "held") in labels]

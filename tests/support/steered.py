@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.clock import to_datetime
+from engine.config import BudgetConfig
 from engine.diagnostics import error
 from engine.model import Mode
 from engine.operate import views
-from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound
+from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound, Stored
 from engine.operate.control import ControlServer
 from engine.operate.metrics import Metrics
+from engine.operate.scrape import Scrape
+from engine.store.connection import Connection
 from engine.store.database import Store
 from tests.support.stored import LEASE, START_US
 
+BUDGETS = {"training": BudgetConfig(held_max=5, per_hour_max=10), "endpoint": BudgetConfig()}
 LIVE = Live(
     version="0.1.0",
     pid=4711,
@@ -95,13 +100,28 @@ def serving(socket_path: Path, database: Path, *, group: str = "halon") -> Itera
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         stopping.append(lambda: loop.call_soon_threadsafe(stop.set))
         store = await Store.open(database)
+
+        def stored(db: Connection) -> Stored:
+            return views.stored(db, now_us=START_US, budgets={})
+
+        def budgeted(db: Connection) -> Stored:
+            return views.stored(db, now_us=START_US, budgets=BUDGETS)
+
+        scrape = Scrape(
+            Metrics(),
+            status=steering.status,
+            read=store.read,
+            stored=budgeted,
+            evictions=lambda: Counter({"signal.loss-spike": 3}),
+            paused=lambda: False,
+        )
         try:
             server = ControlServer(
                 socket_path,
                 steering=steering,
                 read=store.read,
-                stored=lambda db: views.stored(db, now_us=START_US, budgets={}),
-                metrics=Metrics(),
+                stored=stored,
+                metrics=scrape.render,
                 group=group,
             )
             await server.start()

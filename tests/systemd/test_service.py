@@ -112,7 +112,7 @@ def machine():
 
 
 def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_path):
-    """Ready, contains, reloads, is restarted when stuck or killed with its leases intact, stops in time, leaves state."""
+    """It contains, reloads, comes back when stuck or killed with its leases intact, stops in time, leaves its state."""
     config = machine.root / "etc/halon/config.toml"
     assert (machine.root / "opt/halon/bin/python").resolve() == Path(SYSTEM_PYTHON).resolve()
     with Mosquitto(tmp_path) as broker:
