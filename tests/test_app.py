@@ -61,7 +61,7 @@ def broker(tmp_path_factory) -> Iterator[Mosquitto]:
 @contextmanager
 def child() -> Iterator[int]:
     """A process of the same user that sleeps."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     try:
         until(lambda: state(process.pid) == "S", what="the child sleeps")
         yield process.pid
