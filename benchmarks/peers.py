@@ -44,7 +44,7 @@ def rules_of(text: str) -> Any:
 
 
 class Peer:
-    """`feed` takes the next chunk of the stream and returns how many events that were, and how many matched."""
+    """`chunk` is the next piece of the stream, `judge` says how many of its events matched."""
 
     def __init__(self, rules: int) -> None:
         self.events = work_a_events(rules, EVENTS)
@@ -57,12 +57,11 @@ class Peer:
     def judge(self, raws: Sequence[bytes]) -> int:
         raise NotImplementedError
 
-    def feed(self) -> tuple[int, int]:
+    def chunk(self) -> list[bytes]:
         if self.at >= len(self.events):
             self.at = 0
-        chunk = self.events[self.at : self.at + CHUNK]
         self.at += CHUNK
-        return len(chunk), self.judge(chunk)
+        return self.events[self.at - CHUNK : self.at]
 
 
 class DecodeOnly(Peer):
@@ -282,7 +281,7 @@ class CelRuleByRule(Peer):
 
 
 class WorkB:
-    """A stream of (type, key, time); `feed` takes the next chunk."""
+    """A stream of (type, key, time)."""
 
     def __init__(self, _rules: int) -> None:
         self.stream = work_b_events(10**9)
@@ -294,9 +293,8 @@ class WorkB:
     def judge(self, chunk: list[tuple[str, str, int]]) -> int:
         raise NotImplementedError
 
-    def feed(self) -> tuple[int, int]:
-        chunk = list(islice(self.stream, CHUNK))
-        return len(chunk), self.judge(chunk)
+    def chunk(self) -> list[tuple[str, str, int]]:
+        return list(islice(self.stream, CHUNK))
 
 
 class HalonB(WorkB):
