@@ -236,3 +236,18 @@ def test_a_disk_that_takes_a_second_to_sync(tmp_path):
             until(lambda: verified(halon, 11), within_s=120, what=f"all steps are verified\n{halon.tail()}")
             assert b"DELAYED" in (tmp_path / "strace.log").read_bytes(), "the syncs were slow"
         goes_on(halon, target, "before", *(f"slow-{number}" for number in range(10)))
+
+
+def test_stopping_while_the_store_is_locked(tmp_path):
+    """SIGTERM ends the daemon in its time all the same; what was not committed comes again."""
+    with stage(tmp_path) as (halon, target, broker):
+        locker = sqlite3.connect(halon.database, isolation_level=None, timeout=10)
+        try:
+            locker.execute("BEGIN IMMEDIATE")
+            say(broker, "a")
+            waits(halon, "locked by another process")
+            assert halon.stop(within_s=12) == 0
+        finally:
+            locker.close()
+        halon.start()
+        goes_on(halon, target, "a")
