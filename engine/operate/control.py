@@ -19,7 +19,7 @@ from aiohttp import web
 
 from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
-from engine.operate import views
+from engine.operate import openapi, views
 from engine.operate.contract import Act, Done, NotDone, NotFound, Reason, Resolution, Status, Steering, Stored
 from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.peers import GROUP, Peer, group_id, identify
@@ -116,6 +116,7 @@ class ControlServer:
         for path, act in _ACTS.items():
             app.router.add_post(path, self._acting(act))
         app.router.add_get("/v1/status", self._status)
+        app.router.add_get("/v1/openapi.json", self._document)
         app.router.add_get("/metrics", self._render_metrics)
         return app
 
@@ -179,6 +180,10 @@ class ControlServer:
         del request
         stored = await self._read(self._stored)
         return _json(Status(stored=stored, live=await self._steering.status()))
+
+    async def _document(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return _json(openapi.document())
 
     async def _render_metrics(self, request: web.Request) -> web.StreamResponse:
         del request

@@ -56,9 +56,7 @@ def test_real_promtool_reads_every_expression(tmp_path):
     records = [{"record": f"one:{place}", "expr": text} for place, text in enumerate(texts)]
     rules = tmp_path / "rules.yml"
     rules.write_text(json.dumps({"groups": [{"name": "all", "rules": records}]}))
-    done = subprocess.run(
-        [need("promtool"), "check", "rules", str(rules)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([need("promtool"), "check", "rules", str(rules)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"{len(records)} rules found" in done.stdout
 
