@@ -258,7 +258,7 @@ def test_what_is_no_event_becomes_a_dead_letter_and_the_daemon_goes_on(broker, t
         letters = halon.ask("deadletters", "list")
         assert {each["topic"].rpartition("/")[2] for each in letters} == set(bad)
         assert all(each["reason"] for each in letters)
-        assert halon.status().live.in_flight == 0, "they are acknowledged, too"
+        until(lambda: halon.status().live.in_flight == 0, what="they are acknowledged, too")
         warned = {line["topic"] for line in halon.lines("dead letter")}
         assert len(warned) == len(bad)
 
