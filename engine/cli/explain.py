@@ -26,6 +26,7 @@ from engine.operate.client import segment
 from engine.operate.contract import EvidenceView, IncidentDetail, Station, StepView
 
 EVIDENCE_SHOWN_MAX = 20
+LATER_SHOWN_MAX = 5
 EVENT_IDS_SHOWN_MAX = 8
 
 
@@ -46,10 +47,17 @@ def explain(incident: str, config_path: Path | None, *, as_json: bool) -> None:
         return
     print_head(detail)
     say(f"\nWhy: rule `{detail.incident.rule}` saw {plural(detail.incident.signals, 'signal')}", "bold")
-    for each in detail.evidence[:EVIDENCE_SHOWN_MAX]:
+    # What opened it in full; what it absorbed afterwards repeats the story and is one line each.
+    opened = [each for each in detail.evidence if each.at <= detail.incident.opened][:EVIDENCE_SHOWN_MAX]
+    for each in opened:
         _print_evidence(each)
-    if len(detail.evidence) > EVIDENCE_SHOWN_MAX:
-        say(f"  … and {len(detail.evidence) - EVIDENCE_SHOWN_MAX} more; --json has all that were kept", "dim")
+    later = [each for each in detail.evidence if each not in opened]
+    if later:
+        say(f"\n  Since then, {plural(len(later), 'signal')} more:", "dim")
+        for each in later[:LATER_SHOWN_MAX]:
+            say(Text(f"  {time_text(each.at)}  {each.signal}  {each.detail}", no_wrap=True, overflow="ellipsis"))
+    if len(later) > LATER_SHOWN_MAX:
+        say(f"  … and {len(later) - LATER_SHOWN_MAX}; --json has all that were kept", "dim")
     print_steps(detail)
     for step in detail.steps:
         _print_step(step)
