@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reload": ("engine.cli.steering:reload", "Read rules and config again."),
     "deadletters": ("engine.cli.deadletters:deadletters", "List, show and drop messages that were no events."),
     "audit": ("engine.cli.audit:audit", "Verify the audit log."),
+    "forensics": ("engine.cli.forensics:forensics", "Examine models and data: files become findings."),
     "schema": ("engine.cli.schema:schema", "Print the JSON Schema of rule files, for editors."),
     "init": ("engine.cli.init:init", "Write a first rule with its test."),
     "completion": ("engine.cli.completion:completion", "Print the completion script of a shell."),

@@ -29,11 +29,11 @@ class Model(Protocol):
 def detect_adversarial_inputs(inputs: Array, model: Model, threshold: float = 0.1) -> Ints:
     """The places of the inputs whose highest class probability lies below `threshold`.
 
-    Beware of the default. The probabilities of K classes sum to 1, so the highest is never below 1/K: with K = 10 or fewer
-    classes a threshold of 0.1 can't fire, whatever the input. And where it can, it finds the wrong ones: an attack that is
-    worth its name makes the model *sure* of the wrong class. What works is to hold the input against data of known
-    label: `knn_disagreement` and `mahalanobis_scores` below, or `examine_batch` for both. Low confidence remains a sign of
-    drift and of inputs unlike the training data.
+    Beware of the default. The probabilities of K classes sum to 1, so the highest is never below 1/K: with K = 10 or
+    fewer classes a threshold of 0.1 can't fire, whatever the input. And where it can, it finds the wrong ones: an
+    attack that is worth its name makes the model *sure* of the wrong class. What works is to hold the input against
+    data of known label: `knn_disagreement` and `mahalanobis_scores` below, or `examine_batch` for both. Low
+    confidence remains a sign of drift and of inputs unlike the training data.
 
     >>> class Sure:
     ...     def predict(self, inputs):
@@ -60,9 +60,9 @@ def knn_disagreement(reference: Floats, labels: Ints, batch: Floats, predicted: 
 def mahalanobis_scores(reference: Floats, labels: Ints, batch: Floats, predicted: Ints) -> Floats:
     """For each input, the Mahalanobis distance to the mean of the class that the model said, with a tied covariance.
 
-    Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks" (2018). The
-    covariance is shrunk towards a multiple of the identity, since pixels that never vary would make it singular. Infinite
-    for a class that the reference does not have.
+    Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks" (2018).
+    The covariance is shrunk towards a multiple of the identity, since pixels that never vary would make it singular.
+    Infinite for a class that the reference does not have.
     """
     classes = np.unique(labels)
     means = {int(each): reference[labels == each].mean(axis=0) for each in classes}
@@ -118,7 +118,7 @@ def examine_batch(
     marks = [
         Mark(
             where=f"input {place}",
-            why=f"{shares[place]:.0%} of its neighbours are not class {predicted[place]}; distance {distances[place]:.4g}",
+            why=f"{shares[place]:.0%} of its neighbours are of another class; distance {distances[place]:.4g}",
             score=float(shares[place]),
         )
         for place in order

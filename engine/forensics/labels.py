@@ -5,16 +5,19 @@ give it; a sample that reaches the threshold of another class, and that one firs
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.forensics.neighbours import Ints, check_points, nearest
 from engine.forensics.report import EvidenceError, Mark, Report, make_report
 from engine.forensics.tensors import Floats
 
 SHARE_MAX = 0.02
+_MARGIN_MIN = 0.5  # of probability, below which a sample is hard rather than mislabelled
+_LABEL_MAX = 100_000
 
 
 def find_label_errors(labels: Ints, probabilities: Floats) -> Ints:
-    """Places of the samples that confidently belong to another class, worst first (by the margin of its probability).
+    """Places of the samples whose label is probably wrong, the least likely first.
 
     `probabilities` has one row per sample and one column per class 0..K-1, from a model that did not see the sample.
     Raises EvidenceError where they do not fit.
@@ -30,22 +33,41 @@ def find_label_errors(labels: Ints, probabilities: Floats) -> Ints:
     for each in np.unique(labels):
         thresholds[each] = own[labels == each].mean()
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    likely = confident.argmax(axis=1)
-    wrong = np.flatnonzero((confident.max(axis=1) >= 0) & (likely != labels))
-    margin = probabilities[wrong, likely[wrong]] - own[wrong]
-    ordered: Ints = wrong[np.argsort(-margin, kind="stable")].astype(np.int64)
+    counted = confident.max(axis=1) >= 0
+    elsewhere = counted & (confident.argmax(axis=1) != labels)
+    doubtful = probabilities.max(axis=1) - own >= _MARGIN_MIN
+    wrong: list[int] = []
+    for each in np.unique(labels):
+        mine = labels == each
+        total = max(1, int(np.count_nonzero(mine & counted)))
+        errors = round(np.count_nonzero(mine) * np.count_nonzero(mine & elsewhere) / total)
+        places = np.flatnonzero(mine & doubtful)
+        wrong += places[np.argsort(own[places], kind="stable")][:errors].tolist()
+    ordered: Ints = np.array(sorted(wrong, key=lambda place: (own[place], place)), np.int64)
     return ordered
 
 
 def knn_probabilities(features: Floats, labels: Ints, k: int = 10) -> Floats:
-    """Class probabilities of each sample from its k nearest others, nearer ones weighing more; it never votes itself."""
+    """Class probabilities of each sample from its k nearest others; it never votes on itself.
+
+    In two rounds: whose label the first round doubts has no vote in the second.
+    """
     features, labels = check_points(features, labels, "samples")
-    if labels.min() < 0 or labels.max() > 100_000:
-        raise EvidenceError("labels must be small numbers from 0")
-    found, distances = nearest(features, features, k, same=True)
-    weights = 1.0 / (distances + 1e-9 + np.median(distances))
+    if labels.min() < 0 or labels.max() > _LABEL_MAX:
+        raise EvidenceError(f"labels must be numbers from 0 to {_LABEL_MAX:,}")
+    found, _ = nearest(features, features, min(2 * k, len(labels) - 1), same=True)
+    doubted = np.zeros(len(labels), np.bool_)
+    doubted[find_label_errors(labels, _votes(found, labels, np.ones(len(labels), np.bool_), k))] = True
+    return _votes(found, labels, ~doubted, k)
+
+
+def _votes(found: Ints, labels: Ints, trusted: npt.NDArray[np.bool_], k: int) -> Floats:
+    """The shares of the classes among the k nearest that are trusted; of all found where none is."""
+    may = trusted[found]
+    may &= np.cumsum(may, axis=1) <= k
+    may[~may.any(axis=1)] = True
     votes = np.zeros((len(labels), int(labels.max()) + 1))
-    np.add.at(votes, (np.arange(len(labels))[:, None], labels[found]), weights)
+    np.add.at(votes, (np.arange(len(labels))[:, None], labels[found]), may.astype(np.float64))
     shares: Floats = votes / votes.sum(axis=1, keepdims=True)
     return shares
 

@@ -1,4 +1,4 @@
-"""Points become their nearest neighbours, by brute force in bounded pieces. For `adversarial`, `poisoning` and `labels`."""
+"""Points become their nearest neighbours, by brute force in bounded pieces."""
 
 import numpy as np
 import numpy.typing as npt

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from engine.model import Struct
 
 _TEXT_BYTES_MAX = 1 << 16
-_LINE_BYTES_MAX = 1 << 16
+_LINE_BYTES_MAX = 16 << 20
 _SKIP_BYTES = 1 << 20
 _LENGTHS = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,

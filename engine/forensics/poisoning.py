@@ -4,28 +4,33 @@ Two techniques, since they see different things:
 
 * *kNN disagreement* finds single samples whose neighbours carry other labels: flipped labels and rare poison.
 * *Spectral signatures* (Tran et al., 2018) find a class that is made of two: its centred features are split along their
-  first singular direction. Which part is poison is not told by its size, since at high rates poison is the majority. It is
-  told by the trigger: shifted by one constant vector, the poisoned part falls onto samples of *other* classes as closely
-  as those lie to each other, because that is what they were before; the honest part does not. The vector is the
-  trigger's estimate (found by iterating: nearest neighbour, median difference).
+  first singular direction. Which part is poison is not told by its size, since at high rates poison is the majority.
+  It is told by the trigger: shifted by one constant vector, the poisoned part falls onto samples of *other* classes
+  as closely as those lie to each other, because that is what they were before; the honest part does not. The vector
+  is the trigger's estimate (found by iterating: nearest neighbour, median difference).
 """
 
+import msgspec
 import numpy as np
 
 from engine.forensics.neighbours import Ints, check_points, disagreement, nearest
-from engine.forensics.report import EvidenceError, Mark, Report, finite, make_report
+from engine.forensics.report import Mark, Report, finite, make_report
 from engine.forensics.tensors import Floats
 from engine.model import Json, Struct
 
 DISAGREEMENT_MIN = 0.8
-SEPARATION_MIN = 0.78
+SHIFTED_MAX = 1.02
+"""Distance of a shifted part to other classes, over the distance within it, up to which it counts as theirs."""
+CONTRAST_MIN = 0.25
+"""By how much farther the other part must lie."""
+SEPARATION_MIN = 0.66
 """Variance along the first direction that the split explains. A Gaussian gives 0.64, a uniform 0.75, two points 1."""
-SHIFTED_MAX = 1.15
-"""Distance of the shifted part to other classes, over the usual distance within a class, up to which it counts as theirs."""
-CONTRAST_MIN = 0.3
-"""By how much the other part must lie farther."""
+SHIFTED_FAR_MAX = 1.3
+SEPARATION_CLEAR_MIN = 0.86
+"""A class that falls apart as clearly as this may be shifted as far as that: blended triggers blur what they cover."""
 SHARE_MAX = 0.02
 """A finding where more of the samples than this are suspect; any backdoored class is one by itself."""
+_BACKDOORS_MAX = 5
 _CLASS_MIN = 20
 _PART_MIN = 8
 _STEPS_MAX = 10
@@ -33,7 +38,7 @@ _SAMPLE_MAX = 4_000
 
 
 class Split(Struct, frozen=True):
-    """How one class falls apart: the explained variance, both parts' shifted distance, and the poisoned samples if any."""
+    """How one class falls apart: the explained variance, both parts' shifted distance, the poisoned samples."""
 
     label: int
     separation: float
@@ -53,8 +58,7 @@ def examine_poison(
     features, labels = check_points(features, labels, subject)
     found, _ = nearest(features, features, k, same=True)
     shares = disagreement(found, labels, labels)
-    splits = [split_class(features, labels, int(each)) for each in np.unique(labels)]
-    kept = [each for each in splits if each is not None]
+    kept = find_backdoors(features, labels)
     why = {int(place): f"{shares[place]:.0%} of its neighbours carry another label" for place in _above(shares)}
     for each in kept:
         for place in each.poisoned:
@@ -82,8 +86,28 @@ def examine_poison(
     return report, suspects
 
 
+def find_backdoors(features: Floats, labels: Ints) -> list[Split]:
+    """How each class falls apart, the backdoored ones first.
+
+    The clearest is taken first and its poison put aside before the others are looked at again: an honest class would
+    otherwise be shifted, trigger and all, onto its own poisoned copies.
+    """
+    left = np.arange(len(labels))
+    backdoors: list[Split] = []
+    while True:
+        splits = [split_class(features[left], labels[left], int(each)) for each in np.unique(labels[left])]
+        kept = [each for each in splits if each is not None]
+        found = [each for each in kept if each.poisoned and each.label not in {done.label for done in backdoors}]
+        if not found or len(backdoors) >= _BACKDOORS_MAX:
+            return [*backdoors, *[each for each in kept if each.label not in {done.label for done in backdoors}]]
+        clearest = max(found, key=_clearness)
+        poisoned = left[list(clearest.poisoned)]
+        backdoors.append(msgspec.structs.replace(clearest, poisoned=tuple(int(each) for each in poisoned)))
+        left = np.setdiff1d(left, poisoned)
+
+
 def spectral_signatures(features: Floats, labels: Ints) -> Floats:
-    """Each sample's squared projection on the first singular direction of its class's centred features (Tran et al.)."""
+    """Each sample's squared projection on the first singular direction of its class's centred features."""
     scores = np.zeros(len(labels))
     for each in np.unique(labels):
         mine = labels == each
@@ -102,8 +126,9 @@ def split_class(features: Floats, labels: Ints, label: int) -> Split | None:
         return Split(label=label, separation=separation, shifted=(0.0, 0.0), poisoned=(), trigger=())
     others = _sample(others)
     (near_a, shift_a), (near_b, shift_b) = (_shifted(mine[part], others) for part in (upper, ~upper))
-    low, high = min(near_a, near_b), max(near_a, near_b)
-    if separation < SEPARATION_MIN or low > SHIFTED_MAX or high - low < CONTRAST_MIN:
+    low = min(near_a, near_b)
+    hidden = separation >= SEPARATION_MIN and low <= SHIFTED_MAX and abs(near_a - near_b) >= CONTRAST_MIN
+    if not hidden and not (separation >= SEPARATION_CLEAR_MIN and low <= SHIFTED_FAR_MAX):
         return Split(label=label, separation=separation, shifted=(near_a, near_b), poisoned=(), trigger=())
     part, shift = (upper, shift_a) if near_a <= near_b else (~upper, shift_b)
     strongest = np.argsort(-np.abs(shift), kind="stable")[:8]
@@ -114,6 +139,10 @@ def split_class(features: Floats, labels: Ints, label: int) -> Split | None:
         poisoned=tuple(int(each) for each in places[part]),
         trigger=tuple(int(each) for each in strongest if abs(shift[each]) > 0.1 * abs(shift[strongest[0]])),
     )
+
+
+def _clearness(split: Split) -> float:
+    return split.separation + abs(split.shifted[0] - split.shifted[1]) / 2
 
 
 def _projection(points: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Two checkpoints of one model become a report: which tensors and which class changed, and whether it looks like a backdoor.
+"""Two checkpoints of one model become a report: which tensors and class changed, and whether it looks like a backdoor.
 
 An honest fine-tune nudges a layer in many directions at once. A backdoor teaches one rule, "this trigger means that
 class", so the change of the layers before the last is dominated by a single direction, and the output weights of one
@@ -16,7 +16,7 @@ from engine.forensics.tensors import Floats, TensorFile, not_finite
 from engine.model import Json, Struct
 
 DIRECTION_SHARE_MAX = 0.5
-"""More of a layer's change than this in one direction is a finding; see docs/forensics.md for what it was measured on."""
+"""More of a layer's change than this in one direction is a finding; docs/forensics.md says what it was measured on."""
 CLASS_Z_MIN = 3.5
 """A class is named where the robust z-score of its column reaches this (Iglewicz and Hoaglin, 1993)."""
 _SAME = 1e-12
@@ -28,8 +28,9 @@ _SMALL_SIDE_MIN = 4  # of a matrix with fewer rows or columns, one direction alw
 
 
 class TensorChange(Struct, frozen=True):
-    """How one tensor changed. `relative`: norm of the change over norm before. `spectral`: largest singular value of the
-    change over the norm before. `direction_share`: its energy share; `stable_rank`: the inverse. None: does not apply.
+    """How one tensor changed. `relative`: norm of the change over norm before. `spectral`: largest singular value of
+    the change over the norm before. `direction_share`: its energy share; `stable_rank`: the inverse.
+    None: does not apply.
     """
 
     name: str
@@ -140,7 +141,7 @@ def robust_z(values: Floats) -> Floats:
 
 
 def largest_singular(matrix: Floats) -> float:
-    """The spectral norm: exact for small matrices, else by subspace iteration from a fixed start (Halko et al., 2011)."""
+    """The spectral norm: exact for small matrices, else by subspace iteration (Halko et al., 2011)."""
     if min(matrix.shape) <= _EXACT_SIDE_MAX:
         gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
         return float(np.sqrt(max(0.0, np.linalg.eigvalsh(gram)[-1])))
