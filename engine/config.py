@@ -74,12 +74,20 @@ class EventMap(Struct, frozen=True):
     data: str = "payload"
 
 
+class MayConfig(Struct, frozen=True):
+    """`may` of a topic or sender: event types (`training.*` for all below) and beginnings of `source`. Empty: any."""
+
+    types: tuple[Annotated[str, Meta(pattern=r"^[^*\s]+(\.\*)?\Z")], ...] = ()
+    sources: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+
+
 class TopicConfig(Struct, frozen=True):
     """One entry of `topics`."""
 
     filter: Annotated[str, Meta(min_length=1, max_length=65_535)]
     format: Literal["cloudevents", "json"] = "cloudevents"
     map: EventMap | None = None
+    may: MayConfig = MayConfig()
 
 
 class TlsConfig(Struct, frozen=True):
@@ -120,6 +128,7 @@ class SenderConfig(Struct, frozen=True):
     per_second_max: Count = 100
     burst_max: Count = 200
     map: EventMap | None = None
+    may: MayConfig = MayConfig()
 
 
 class HttpConfig(Struct, frozen=True):

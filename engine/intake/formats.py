@@ -13,6 +13,7 @@ from engine.cloudevents import Malformed, decode, decode_binary
 from engine.config import Config, TopicConfig
 from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, DeadLetter, Received
 from engine.intake.mapping import EventMapper, compile_map
+from engine.intake.permits import objection, violation
 from engine.intake.topics import matches
 from engine.model import Event
 
@@ -48,7 +49,7 @@ class Formats:
         if found is None:
             # A persistent session keeps the subscriptions of earlier configs
             return [_letter(received, "no topic of the config matches: the broker still holds an older subscription")]
-        _, mapper = found
+        topic, mapper = found
         if mapper is not None:
             event = mapper.event(
                 received.payload,
@@ -57,8 +58,13 @@ class Formats:
                 arrived_us=received.received_us,
                 retained=received.retained,
             )
-            return [_letter(received, event.reason) if isinstance(event, Malformed) else event]
-        return self._cloudevents(received)
+            return [
+                _letter(received, event.reason) if isinstance(event, Malformed) else _permitted(event, received, topic)
+            ]
+        return [
+            each if isinstance(each, DeadLetter) else _permitted(each, received, topic)
+            for each in self._cloudevents(received)
+        ]
 
     def _cloudevents(self, received: Received) -> Sequence[Event | DeadLetter]:
         if received.properties and not received.content_type.startswith(_CLOUDEVENTS_TYPE):
@@ -94,6 +100,21 @@ class Formats:
             found = next((each for each in self._topics.get(door, []) if matches(each[0].filter, topic)), None)
             self._known[known] = found
             return found
+
+
+def _permitted(event: Event, received: Received, topic: TopicConfig) -> Event:
+    """The event, or what tells that it may not be said there."""
+    reason = objection(event, topic.may)
+    if not reason:
+        return event
+    return violation(
+        event,
+        reason,
+        door=received.door,
+        entry=topic.filter,
+        topic=received.topic,
+        arrived_us=received.received_us,
+    )
 
 
 def _mapper(topic: TopicConfig, environment: CelEnvironment) -> EventMapper | None:

@@ -20,6 +20,7 @@ from engine.cloudevents import BATCH, STRUCTURED, Malformed, decode_binary, deco
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
 from engine.intake.contract import Inbox, IntakeStatus, Received
 from engine.intake.mapping import EventMapper, compile_map
+from engine.intake.permits import objection, violation
 from engine.intake.senders import Sender
 from engine.intake.webhooks import WEBHOOKS
 from engine.model import Event
@@ -191,8 +192,17 @@ class HttpIntake:
             return events
         if len(events) > self._events_max:
             return _refusal(413, f"{len(events)} events in one request; at most {self._events_max} are taken")
+        reasons = [(each, reason) for each in events if (reason := objection(each, sender.config.may))]
+        if reasons:  # told to the rules, not to the sender alone; nothing else of the request is taken
+            name = sender.config.name
+            told = [
+                violation(each, why, door=self.name, entry=name, topic=f"http/{name}", arrived_us=arrived_us)
+                for each, why in reasons
+            ]
+            durable = await self._made_durable(sender, body, told, arrived_us)
+            return _refusal(403, reasons[0][1]) if durable else _late()
         if events and not await self._made_durable(sender, body, events, arrived_us):
-            return _refusal(503, "not durable in time; send it again", _retry_after(RETRY_AFTER_S))
+            return _late()
         return web.json_response({"accepted": len(events)}, status=202)
 
     async def _made_durable(self, sender: Sender, body: bytes, events: list[Event], arrived_us: int) -> bool:
@@ -325,6 +335,10 @@ def _too_often(sender: Sender) -> web.Response | None:
 
 def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.json_response({"error": reason}, status=status, headers=headers)
+
+
+def _late() -> web.Response:
+    return _refusal(503, "not durable in time; send it again", _retry_after(RETRY_AFTER_S))
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

@@ -17,6 +17,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABEL_VALUES_MAX = 200
 LABEL_CHARS_MAX = 100
 OTHER = "other"
+VIOLATION = "halon.source.violation"
+"""As in engine.intake.permits, which this layer does not know."""
 SETTLED = tuple(state for state in IntentState if state.settled)
 
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -86,6 +88,7 @@ class Metrics:
     def expect(self, rules: RuleSet, doors: Iterable[str] = ()) -> None:
         """Begin at 0 what these rules and doors may count: an increase from nothing is none to Prometheus."""
         for door in doors:
+            self._events.labels(self._bounded("source", door), self._bounded("type", VIOLATION), "new")
             self._deadletters.labels(self._bounded("source", door))
         for owner in (*rules.signals, *rules.rules):
             self._faults.labels(self._bounded("owner", owner))

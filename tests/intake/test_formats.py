@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from engine.config import Config, EventMap, IntakeConfig, MqttConfig, TopicConfig
+from engine.config import Config, EventMap, IntakeConfig, MayConfig, MqttConfig, TopicConfig
 from engine.intake.contract import DeadLetter, Received
 from engine.intake.formats import Formats
+from engine.intake.permits import VIOLATION
 from engine.model import Event
 
 NOW_US = 1_800_000_000_000_000
@@ -151,3 +152,22 @@ def test_a_map_that_does_not_compile_stops_the_start():
         Formats(Config(mqtt=(MqttConfig(topics=(topic,)),)))
     with pytest.raises(ValueError, match="needs a `map`"):
         Formats(Config(mqtt=(MqttConfig(topics=(TopicConfig(filter="a", format="json"),)),)))
+
+
+def test_what_a_topic_may_not_say_is_dropped_and_told():
+    """Of a batch, what is allowed goes on; the rest becomes violations, mapped events too."""
+    may = MayConfig(types=("training.*",), sources=("/train",))
+    topics = (
+        TopicConfig(filter="events/#", may=may),
+        TopicConfig(filter="plain/+", format="json", map=EventMap(type="'gpu.' + topic[1]"), may=may),
+    )
+    formats = Formats(Config(mqtt=(MqttConfig(name="site", topics=topics),)))
+    batch = [BASE, {**BASE, "id": "e-2", "type": "credential.leaked"}, {**BASE, "id": "e-3", "source": "/vault"}]
+    found = formats.decode(received(json.dumps(batch).encode()))
+    assert [(each.type, each.subject) for each in found] == [
+        ("training.step", None),
+        (VIOLATION, "site/events/#"),
+        (VIOLATION, "site/events/#"),
+    ]
+    (mapped,) = formats.decode(received(b'{"celsius": 90}', topic="plain/heat"))
+    assert (mapped.type, mapped.data["type"], mapped.data["topic"]) == (VIOLATION, "gpu.heat", "plain/heat")

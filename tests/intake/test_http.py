@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from engine.clock import SECOND_US, SystemClock
-from engine.config import Config, EventMap, HttpConfig, IntakeConfig, SenderConfig
+from engine.config import Config, EventMap, HttpConfig, IntakeConfig, MayConfig, SenderConfig
 from engine.intake.contract import Inbox
 from engine.intake.formats import Formats
 from engine.intake.http import HttpIntake
@@ -422,5 +422,25 @@ def test_the_formats_of_topics_pass_on_what_the_door_decoded(tmp_path):
             assert [each.id for each in Formats(Config()).decode(received)] == ["e-1"]
             await running.door.acknowledge([received])
             assert (await posting)[0] == 202
+
+    run(scenario)
+
+
+def test_what_a_sender_may_not_say_is_refused_and_told(tmp_path):
+    """403 with the reason, nothing of the request is taken, and the violation is durable by then."""
+    (tmp_path / "secret").write_text("s3cret\n")
+    sender = SenderConfig(name="events", token_file=str(tmp_path / "secret"), may=MayConfig(types=("training.*",)))
+
+    async def scenario():
+        async with open_door(tmp_path, senders=(sender,)) as running:
+            assert (await running.post("events", BASE, BEARER | STRUCTURED))[0] == 202
+            batch = [{**BASE, "id": "e-2"}, {**BASE, "id": "e-3", "type": "credential.leaked"}]
+            headers = BEARER | {"Content-Type": "application/cloudevents-batch+json"}
+            status, answer, _ = await running.post("events", batch, headers)
+            assert (status, answer) == (403, {"error": "the type `credential.leaked` is not among `may.types`"})
+            assert [(each.type, each.subject) for each in running.events] == [
+                ("training.step", None),
+                ("halon.source.violation", "http/events"),
+            ]
 
     run(scenario)
