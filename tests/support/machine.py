@@ -69,7 +69,7 @@ class Machine:
                     self._nspawn,
                     "--quiet",
                     f"--directory={self.root}",
-                    f"--machine={self._folder.name}",
+                    f"--machine=halon-{os.getpid()}",
                     "--register=no",
                     "--keep-unit",
                     "--console=pipe",
@@ -94,9 +94,20 @@ class Machine:
         try:
             until(up, within_s=BOOT_S, what="systemd is up in the container")
         except AssertionError as error:
-            missing(f"a systemd that boots in a container: {error}\n{self.console()}")
+            self._not_booted(str(error))
         if process.poll() is not None:
-            missing(f"a systemd that boots in a container: systemd-nspawn ended\n{self.console()}")
+            self._not_booted("systemd-nspawn ended")
+
+    def _not_booted(self, why: str) -> None:
+        """A failure; where this host is itself a container or a chroot, which may forbid it, a missing part."""
+        inside = (
+            subprocess.run(["systemd-detect-virt", "--container"], capture_output=True, check=False).returncode == 0
+        )
+        chroot = subprocess.run(["systemd-detect-virt", "--chroot"], capture_output=True, check=False).returncode == 0
+        message = f"systemd did not boot in a container: {why}\n{self.console()}"
+        if inside or chroot:
+            missing(message)
+        raise AssertionError(message)
 
     def run(self, *command: str, check: bool = True, within_s: float = 90.0) -> "subprocess.CompletedProcess[str]":
         """Run a command inside; it must succeed unless `check` is off."""

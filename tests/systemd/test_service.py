@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.support.machine import Machine
 from tests.support.mosquitto import Mosquitto, publish
-from tests.support.realparts import need
+from tests.support.realparts import free_port, need
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,21 @@ def stat_of(machine, pid):
     return fields[0], int(fields[19])
 
 
+def configured(shipped, *, broker_port, http_port):
+    """The shipped config with another port of the broker and the HTTP port open; nothing else is changed."""
+    broker, http = '[[mqtt]]\nname = "local"\nhost = "127.0.0.1"\nport = 1883', "[http]\nenabled = false"
+    assert broker in shipped
+    assert http in shipped
+    text = shipped.replace(broker, broker.replace("1883", str(broker_port)))
+    return text.replace(http, http.replace("false", "true")).replace("port = 8480", f"port = {http_port}")
+
+
+def get(port, path):
+    """The body of a page of the HTTP port, which must be there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
 def make(target, machine, **variables):
     """`make install` and `make uninstall` as they are documented, below the machine's root."""
     settings = [f"{name}={value}" for name, value in variables.items()]
@@ -117,8 +133,8 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
     assert (machine.root / "opt/halon/bin/python").resolve() == Path(SYSTEM_PYTHON).resolve()
     with Mosquitto(tmp_path) as broker:
         shipped = config.read_text()
-        machine.write("/etc/halon/config.toml", shipped.replace("\nport = 1883\n", f"\nport = {broker.port}\n", 1))
-        assert config.read_text() != shipped
+        http_port = free_port()
+        machine.write("/etc/halon/config.toml", configured(shipped, broker_port=broker.port, http_port=http_port))
         machine.write("/etc/halon/rules/stray.toml", RULE)
         machine.write(
             "/etc/systemd/system/halond.service.d/short.conf",
@@ -135,7 +151,10 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
         assert (shown["ActiveState"], shown["User"]) == ("active", "halon")
         assert "rules, mode enforce" in shown["StatusText"]
         status = service.halon("status")["live"]
-        assert [(door["name"], door["connected"]) for door in status["doors"]] == [("local", True)]
+        assert [(door["name"], door["connected"]) for door in status["doors"]] == [
+            ("local", True),
+            ("http", True),
+        ]
         assert (machine.root / "var/lib/halon").stat().st_mode & 0o777 == 0o700
 
         # A real process of another user is stopped, by an event on a real broker, under a lease.
@@ -153,6 +172,18 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
         publish(broker.port, [("halon/events/test", json.dumps(event).encode())])
         until(lambda: stat_of(machine, victim)[0] == "T", what="the victim is stopped")
         [(lease, _)] = until(lambda: [each for each in service.leases() if each[1] == "in-force"], what="a lease")
+
+        # Monitoring sees it: the machine shares the host's network.
+        assert get(http_port, "/readyz") == "ok\n"
+        assert get(http_port, "/healthz") == "ok\n"
+        figures = get(http_port, "/metrics")
+        for line in (
+            'halon_leases_held{kind="training"} 1.0',
+            "halon_incidents_open 1.0",
+            'halon_outcomes_total{action="process.freeze",outcome="verified"} 1.0',
+            'halon_door_connected{door="local"} 1.0',
+        ):
+            assert line in figures
 
         # Good rules are taken by `systemctl reload`; bad ones fail it, and the old ones go on.
         before = service.rules()
