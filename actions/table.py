@@ -23,6 +23,10 @@ from actions.endpoints.haproxy_drain import HaproxyDrain
 from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
 from actions.evidence.notify import Notify
+from actions.forensics.forensics_compare_weights import ForensicsCompareWeights
+from actions.forensics.forensics_find_poison import ForensicsFindPoison
+from actions.forensics.forensics_scan_pickle import ForensicsScanPickle
+from actions.forensics.forensics_verify_model import ForensicsVerifyModel
 from actions.models.model_quarantine import ModelQuarantine
 from actions.models.model_restore import ModelRestore
 from actions.training.process_freeze import ProcessFreeze
@@ -65,6 +69,10 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     GatewayBlockKey,
     # evidence
     EvidenceCapture,
+    ForensicsVerifyModel,
+    ForensicsScanPickle,
+    ForensicsCompareWeights,
+    ForensicsFindPoison,
     Notify,
     # any
     ExecRun,

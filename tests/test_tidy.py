@@ -89,6 +89,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "actions/credentials/redis.py": "tests/actions/harness/redis.py",
     "actions/endpoints/haproxy.py": "tests/actions/harness/haproxy.py",
     "actions/endpoints/nftables.py": "tests/actions/harness/network.py",
+    "actions/forensics/examining.py": "tests/actions/harness/forensics.py",
     "actions/models/registry.py": "tests/actions/harness/models.py",
     "actions/training/slurm.py": "tests/actions/harness/slurm.py",
 }

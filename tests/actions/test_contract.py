@@ -19,6 +19,7 @@ from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, Not
 from tests.actions.harness import (
     agents,
     files,
+    forensics,
     gateways,
     haproxy,
     limits,
@@ -59,6 +60,10 @@ HARNESSES = [
     programs.RunHarness,
     web.RequestHarness,
     files.CaptureHarness,
+    forensics.VerifyModelHarness,
+    forensics.ScanPickleHarness,
+    forensics.CompareWeightsHarness,
+    forensics.FindPoisonHarness,
     notices.NotifyHarness,
     agents.PublishHarness,
     limits.RatelimitHarness,

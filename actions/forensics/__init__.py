@@ -1,0 +1,1 @@
+"""Steps that examine models and data."""
