@@ -1,4 +1,4 @@
-"""Poisoned samples in real digits. The thresholds were chosen on targets 0, 1, 4, 7 and 9; these are the other five."""
+"""Poisoned samples in real digits. The thresholds were chosen on targets 0, 1, 2, 4, 7 and 9; the others are new."""
 
 import numpy as np
 import pytest
