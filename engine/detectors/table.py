@@ -21,6 +21,7 @@ from engine.detectors.fairness import Fairness
 from engine.detectors.first_seen import FirstSeen
 from engine.detectors.gradient_norm import GradientNorm
 from engine.detectors.hash import Hash
+from engine.detectors.injection import Injection
 from engine.detectors.js import Js
 from engine.detectors.ks import Ks
 from engine.detectors.largest import Max
@@ -63,6 +64,7 @@ _CLASSES: tuple[type[Detector[Any]], ...] = (
     FirstSeen,
     GradientNorm,
     Hash,
+    Injection,
     Js,
     Ks,
     Likelihood,
