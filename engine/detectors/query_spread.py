@@ -22,7 +22,7 @@ class QuerySpreadParams(Params, frozen=True):
     """
 
     below: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.9
-    distances: Annotated[int, Meta(ge=30, le=5_000)] = 100
+    distances: Annotated[int, Meta(ge=30, le=5_000)] = 60
     memory: Annotated[int, Meta(ge=2, le=1_000)] = 50
     labels_max: Annotated[int, Meta(ge=1, le=1_000)] = 20
     odd_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
@@ -47,7 +47,7 @@ class QuerySpread(StateDetector[QuerySpreadParams]):
     distribution (`odd`, as your model's monitor says), and they were given `cover` different labels.
 
     `of` is `{"vector": […], "label": …, "odd": …}`, with `odd` left out where nothing says so. The key is the client.
-    Parameters: `below` (W, 0.9), `distances` (100), `memory` (queries per label, 50), `labels_max` (20), `odd_share`
+    Parameters: `below` (W, 0.9), `distances` (60), `memory` (queries per label, 50), `labels_max` (20), `odd_share`
     (0.5), `cover` (labels, 2), `dimensions_max` (64).
     False alarms: none seen with 40 clients of 600 normal queries each (8 and 32 dimensions, 5 labels); clients whose
     traffic is clustered by nature (one camera, one form) need a lower `below`.
@@ -62,7 +62,7 @@ class QuerySpread(StateDetector[QuerySpreadParams]):
     >>> asked += [[value + 0.1 * (i % 2) for value in asked[i % 60]] for i in range(120)]  # small steps from known ones
     >>> seen = [Observation(i, f"e{i}", "s", of={"vector": of, "label": "cat"}) for i, of in enumerate(asked)]
     >>> next(finding.detail for finding in map(detector.update, seen) if finding)
-    'normality 0.895 of the distances of the last 100 queries'
+    'normality 0.899 of the distances of the last 60 queries'
     """
 
     method = "query-spread"

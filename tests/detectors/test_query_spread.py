@@ -40,7 +40,7 @@ def test_augmented_queries_are_found():
 def test_mixtures_that_look_natural_are_found_by_where_they_come_from():
     """Half of the queries out of distribution, over several labels, are a finding; on one label they are not."""
     mixed = asked(RNG.normal(0.0, 1.0, (100, 16)), odd=True)
-    assert found(NATURAL[:100] + mixed)[0] in range(149, 155)
+    assert found(NATURAL[:100] + mixed)[0] in range(129, 135)
     one = [{**query, "label": "0"} if query["odd"] else query for query in mixed]
     assert found(NATURAL[:100] + one) == []
 
