@@ -37,8 +37,8 @@ DETECTORS_HEAD = """# Detection methods
 <!-- Generated from the classes by `make docs`; change the docstrings and fields there. -->
 
 What may stand in `detect = { method = "…", … }` of a signal, see docs/rules.md. Each method watches one key, answers
-from what it has seen of it so far, and keeps no more memory than is said here. Methods that learn give no answer before they
-have. Which one?
+from what it has seen of it so far, and keeps no more memory than is said here. Methods that learn give no answer before
+they have. Which one?
 
 | what you have | begin with | then look at |
 |---|---|---|
