@@ -2,8 +2,8 @@
 
     PYTHONPATH=. .venv/bin/python benchmarks/detectors/error_rate.py
 
-Outcomes are independent; the step comes after 10,000 of them; seeds are 0 to STREAMS - 1. The first finding at or after the
-step counts as the detection, all before it as false alarms (`rate known` is told the rate; ADWIN has no such parameter).
+Outcomes are independent; the step comes after 10,000 of them; seeds are 0 to STREAMS - 1. The first finding at or after
+the step counts as the detection, all before it as false alarms (`rate known` is told the rate, which ADWIN can't be).
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ def main() -> None:
         ("bernoulli-cusum, rate known", lambda rate: ours(BernoulliCusumParams(rate=rate))),
     ]
     try:
-        from river import drift  # noqa: PLC0415  # a peer, not a dependency
+        from river import drift  # a peer, not a dependency
     except ImportError:
         print("river: not installed (`uv sync --group bench` or `pip install river`), left out")
     else:
