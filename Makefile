@@ -3,6 +3,9 @@
 .SHELLFLAGS := -eu -o pipefail -c
 SHELL := bash
 
+# The arrays are small: threads of the numeric library would only wait for one another.
+export OPENBLAS_NUM_THREADS ?= 1
+
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.halon-setup
