@@ -22,8 +22,8 @@ RELEARN = 200
 class BernoulliCusumParams(Params, frozen=True):
     """`times`: multiples of the usual rate to look for; `run`: outcomes without a rise per false alarm, about.
 
-    `rate`: the usual rate, 0 to 1, if known; else it is learnt, from `reference` outcomes before the first answer and on
-    after them; `margin`: standard errors by which a learnt rate is taken higher, for what is not known of it yet.
+    `rate`: the usual rate, 0 to 1, if known; else it is learnt, from `reference` outcomes before the first answer and
+    on after them; `margin`: standard errors by which a learnt rate is taken higher, for what is not known of it yet.
     """
 
     times: Annotated[tuple[Annotated[float, Meta(gt=1.0, le=1_000.0)], ...], Meta(min_length=1, max_length=8)] = (
@@ -51,16 +51,16 @@ class BernoulliCusum(StateDetector[BernoulliCusumParams]):
     """A rate that rose: the mean of r = (1 + r) * likelihood ratio of p1 against p0, over several p1, > `run`, with
 
     ratio p1 / p0 for a yes and (1 - p1) / (1 - p0) for a no, p0 the usual rate, p1 = times * p0 (at most halfway to 1).
-    Summing over all possible starts of the rise (Shiryaev and Roberts) finds it soonest on average when it comes after a
-    long time without one, a little sooner than Page's maximum over the starts; several multiples find small and large
+    Summing over all possible starts of the rise (Shiryaev and Roberts) finds it soonest on average when it comes after
+    a long time without one, a little sooner than Page's maximum over the starts; several multiples find small and large
     rises alike. With a known rate, false alarms are at least `run` outcomes apart on average. After a finding it begins
     anew. The usual rate goes on being learnt while nothing is brewing.
 
     Parameters: `times` (multiples of the usual rate, 2, 3, 10), `run` (outcomes, 75,000), `rate` (share, 0 to 1) or
     `reference` (outcomes to learn it from, 2,000) and `margin` (standard errors, 1.5).
-    False alarms per 20,000 outcomes at rates of 1, 2 and 5 %: 0.14, 0.06, 0.08 with a learnt rate, 0.22, 0.16, 0.12 with a
-    known one. Steps from 2 to 5, 5 to 10 and 1 to 20 % are found after 475, 367 and 27 outcomes on average, where ADWIN
-    takes 889, 627 and 71 (benchmarks/detectors/error_rate.py).
+    False alarms per 20,000 outcomes at rates of 1, 2 and 5 %: 0.14, 0.06, 0.08 with a learnt rate, 0.22, 0.16, 0.12
+    with a known one. Steps from 2 to 5, 5 to 10 and 1 to 20 % are found after 475, 367 and 27 outcomes on average,
+    where ADWIN takes 889, 627 and 71 (benchmarks/detectors/error_rate.py).
     Use `ratio` or `wilson` where a fixed rate must not be passed, `surge` for counts of events rather than shares.
     Source: Roberts (1966), Technometrics 8(3); Pollak and Tartakovsky (2009), Optimality Properties of the
     Shiryaev-Roberts Procedure, Statistica Sinica 19; Reynolds and Stoumbos (1999), J. of Quality Technology 31(1).
