@@ -9,6 +9,7 @@ import fcntl
 import functools
 import hashlib
 import importlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from engine.action import ActionContext
 from engine.model import Failed, Json
 
 T = TypeVar("T")
+
+_TALKERS = ("apprise", "boto3", "botocore", "hvac", "requests", "urllib3")
+"""Loggers of client libraries that write out addresses, headers and bodies, and so tokens and passwords."""
 
 
 def sha256(data: bytes) -> str:
@@ -105,6 +109,8 @@ def failed(error: TargetError) -> Failed:
 
 def library(module: str, *, extra: str) -> Any:
     """An optional client library. Raises TargetError that says how to install it."""
+    for each in _TALKERS:
+        logging.getLogger(each).setLevel(logging.CRITICAL + 1)
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -11,6 +11,9 @@ from actions.anywhere.http_request import HttpRequest
 from actions.anywhere.mqtt_publish import MqttPublish
 from actions.clients.gateway_block_key import GatewayBlockKey
 from actions.clients.ratelimit_client import RatelimitClient
+from actions.credentials.aws_disable_access_key import AwsDisableAccessKey
+from actions.credentials.aws_rotate_access_key import AwsRotateAccessKey
+from actions.credentials.aws_rotate_secret import AwsRotateSecret
 from actions.credentials.file_rotate_token import FileRotateToken
 from actions.credentials.mosquitto_disable_client import MosquittoDisableClient
 from actions.credentials.mosquitto_rotate_password import MosquittoRotatePassword
@@ -18,8 +21,14 @@ from actions.credentials.postgres_disable_login import PostgresDisableLogin
 from actions.credentials.postgres_rotate_password import PostgresRotatePassword
 from actions.credentials.redis_disable_user import RedisDisableUser
 from actions.credentials.redis_rotate_password import RedisRotatePassword
+from actions.credentials.vault_revoke_lease import VaultRevokeLease
+from actions.credentials.vault_rotate_role import VaultRotateRole
+from actions.endpoints.aws_quarantine_instance import AwsQuarantineInstance
 from actions.endpoints.haproxy_disable import HaproxyDisable
 from actions.endpoints.haproxy_drain import HaproxyDrain
+from actions.endpoints.kubernetes_cordon import KubernetesCordon
+from actions.endpoints.kubernetes_isolate import KubernetesIsolate
+from actions.endpoints.kubernetes_scale import KubernetesScale
 from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
 from actions.evidence.notify import Notify
@@ -27,10 +36,15 @@ from actions.forensics.forensics_compare_weights import ForensicsCompareWeights
 from actions.forensics.forensics_find_poison import ForensicsFindPoison
 from actions.forensics.forensics_scan_pickle import ForensicsScanPickle
 from actions.forensics.forensics_verify_model import ForensicsVerifyModel
+from actions.models.mlflow_block_version import MlflowBlockVersion
+from actions.models.mlflow_repoint_alias import MlflowRepointAlias
 from actions.models.model_quarantine import ModelQuarantine
 from actions.models.model_restore import ModelRestore
+from actions.training.aws_stop_training_job import AwsStopTrainingJob
+from actions.training.kubernetes_suspend_job import KubernetesSuspendJob
 from actions.training.process_freeze import ProcessFreeze
 from actions.training.process_kill import ProcessKill
+from actions.training.ray_stop_job import RayStopJob
 from actions.training.slurm_cancel import SlurmCancel
 from actions.training.slurm_hold_user import SlurmHoldUser
 from actions.training.slurm_suspend import SlurmSuspend
@@ -46,6 +60,10 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     NftablesIsolate,
     HaproxyDrain,
     HaproxyDisable,
+    KubernetesIsolate,
+    KubernetesScale,
+    KubernetesCordon,
+    AwsQuarantineInstance,
     # training
     ProcessFreeze,
     ProcessKill,
@@ -53,6 +71,9 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     SlurmCancel,
     SlurmHoldUser,
     SystemdStopUnit,
+    KubernetesSuspendJob,
+    AwsStopTrainingJob,
+    RayStopJob,
     # credential
     FileRotateToken,
     PostgresDisableLogin,
@@ -61,9 +82,16 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     RedisRotatePassword,
     MosquittoDisableClient,
     MosquittoRotatePassword,
+    AwsDisableAccessKey,
+    AwsRotateAccessKey,
+    AwsRotateSecret,
+    VaultRevokeLease,
+    VaultRotateRole,
     # model
     ModelQuarantine,
     ModelRestore,
+    MlflowRepointAlias,
+    MlflowBlockVersion,
     # client
     RatelimitClient,
     GatewayBlockKey,

@@ -90,6 +90,17 @@ def copy_process(pid: int, part: Path, missing: dict[str, str], stopped: Callabl
     yield Captured(str(base), "process/links.json", len(data), sha256(data), 0o400, 0)
 
 
+def copy_outputs(outputs: dict[str, bytes | str], part: Path, missing: dict[str, str]) -> Iterator[Captured]:
+    """What programs said, one file each; a text instead says why there is nothing."""
+    for name, output in outputs.items():
+        if isinstance(output, str):
+            missing[f"command {name}"] = output
+            continue
+        (part / "commands").mkdir(exist_ok=True, mode=0o700)
+        write_new(part / "commands" / name, output, mode=0o400)
+        yield Captured(f"command {name}", f"commands/{name}", len(output), sha256(output), 0o400, 0)
+
+
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """The manifest of a capture and its SHA-256. Raises OSError, msgspec.DecodeError."""
     data = (folder / "manifest.json").read_bytes()

@@ -1,8 +1,8 @@
 """`evidence.capture`: files and the state of a process, to a write-once copy with a SHA-256 manifest.
 
 The copy goes to STATE_DIR/evidence/INCIDENT/INTENT: `files/` mirrors absolute paths, `process/` holds what /proc shows,
-manifest.json names each file with its hash, and what could not be captured with the reason. It is built beside its
-place and renamed when it is whole, so a capture that was cut off is never mistaken for one.
+`commands/` what programs said, manifest.json names each file with its hash, and what could not be captured with the
+reason. It is built beside its place and renamed when it is whole, so one that was cut off is never mistaken for one.
 """
 
 import asyncio
@@ -18,9 +18,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from actions.evidence.copying import Captured, Manifest, copy_file, copy_process, read_manifest, verify_folder
-from actions.support import describe, locked, move, sha256, sync_folder, text_of, write_new
+from actions.evidence.copying import (
+    Captured,
+    Manifest,
+    copy_file,
+    copy_outputs,
+    copy_process,
+    read_manifest,
+    verify_folder,
+)
+from actions.support import TargetError, describe, locked, move, run, sha256, sync_folder, text_of, write_new
 from engine.action import Action, ActionContext, Params, Settings
+from engine.clock import SECOND_US, Duration
 from engine.model import (
     AlreadyInPlace,
     Applied,
@@ -50,19 +59,28 @@ class EvidenceCaptureParams(Params, frozen=True):
         ]
         | None
     ) = None
+    commands: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")], ...],
+        Meta(max_length=16, description="programs of `commands` in config.toml whose output is kept"),
+    ] = ()
 
 
 class EvidenceCaptureSettings(Settings, frozen=True):
-    """Limits; and `folders`: if any are given, files outside of them are refused."""
+    """Limits; `folders`: if any are given, files outside of them are refused; `commands`: by name, what may be run.
+
+    A command is a list that begins with an absolute path; it runs without a shell, for `command_timeout` at most.
+    """
 
     file_bytes_max: Annotated[int, Meta(ge=1)] = 10 << 30
     total_bytes_max: Annotated[int, Meta(ge=1)] = 50 << 30
     files_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     folders: tuple[str, ...] = ()
+    commands: dict[str, Annotated[tuple[str, ...], Meta(min_length=1, max_length=64)]] = {}
+    command_timeout: Duration = Duration(10 * SECOND_US)
 
 
 class EvidenceCapture(Action[EvidenceCaptureParams]):
-    """Copies files and the state of a process into the evidence of the incident, with SHA-256 hashes, read-only.
+    """Copies files, the state of a process and the output of commands into the incident's evidence, hashed, read-only.
 
     Irreversible: evidence that was kept is never deleted by Halon.
     """
@@ -76,13 +94,16 @@ class EvidenceCapture(Action[EvidenceCaptureParams]):
     example = '{ do = "evidence.capture", paths = ["/srv/runs/7/config.json", "/srv/runs/7/*.npz"], pid = 4242 }'
 
     async def check(self, params: EvidenceCaptureParams, context: ActionContext) -> Plan | Refused | Failed:
-        if not params.paths and params.pid is None:
-            return Refused("nothing to capture: give `paths`, or `pid`")
+        if not params.paths and params.pid is None and not params.commands:
+            return Refused("nothing to capture: give `paths`, `pid`, or `commands`")
+        if why := self._refuse_commands(params):
+            return Refused(why)
         files, missing = await asyncio.to_thread(self._find, params)
         found = len(files) + (1 if params.pid is not None and Path(f"/proc/{params.pid}").exists() else 0)
+        found += len(params.commands)
         if not found:
             return Failed("there is nothing to capture: " + "; ".join(f"{k}: {v}" for k, v in missing.items()))
-        names = [*params.paths, *([f"pid {params.pid}"] if params.pid is not None else [])]
+        names = [*params.paths, *([f"pid {params.pid}"] if params.pid is not None else []), *params.commands]
         lost = f"; not found: {', '.join(missing)}" if missing else ""
         return Plan(
             target=Target("evidence", ", ".join(names)[:512]),
@@ -93,9 +114,12 @@ class EvidenceCapture(Action[EvidenceCaptureParams]):
     async def apply(
         self, params: EvidenceCaptureParams, plan: Plan, context: ActionContext
     ) -> Applied | AlreadyInPlace | Refused | Failed:
+        if why := self._refuse_commands(params):
+            return Refused(why)
         stop = threading.Event()
         try:
-            new, manifest = await asyncio.to_thread(self._capture, params, context, stop.is_set)
+            outputs = {} if _folder(context).exists() else await self._run_commands(params)
+            new, manifest = await asyncio.to_thread(self._capture, params, context, outputs, stop.is_set)
             receipt: Receipt = {
                 "folder": str(_folder(context)),
                 "manifest_sha256": sha256((_folder(context) / "manifest.json").read_bytes()),
@@ -118,6 +142,38 @@ class EvidenceCapture(Action[EvidenceCaptureParams]):
             return await asyncio.to_thread(verify_folder, folder, text_of(receipt, "manifest_sha256"))
         except (OSError, msgspec.DecodeError) as error:
             return Unknown(f"can't read the evidence back: {describe(error) if isinstance(error, OSError) else error}")
+
+    def _refuse_commands(self, params: EvidenceCaptureParams) -> str:
+        """Why a command may not be run; empty where all may."""
+        assert isinstance(self._settings, EvidenceCaptureSettings)
+        for each in params.commands:
+            argv = self._settings.commands.get(each)
+            if argv is None:
+                return f'`{each}` is not allowed; add it to [actions."evidence.capture".commands] in config.toml'
+            if not argv[0].startswith("/"):
+                return f"`{argv[0]}` of `{each}` must be an absolute path in config.toml"
+        return ""
+
+    async def _run_commands(self, params: EvidenceCaptureParams) -> dict[str, bytes | str]:
+        """The output of each command, or why there is none."""
+        assert isinstance(self._settings, EvidenceCaptureSettings)
+        outputs: dict[str, bytes | str] = {}
+        for each in params.commands:
+            try:
+                code, out, err = await run(
+                    self._settings.commands[each], timeout_s=self._settings.command_timeout / SECOND_US
+                )
+            except TargetError as error:
+                outputs[each] = str(error)
+                continue
+            text = out + (b"\n--- errors ---\n" + err if err else b"")
+            if code:
+                outputs[each] = f"it ended with exit code {code}; run it by hand to see why"
+            elif len(text) > self._settings.file_bytes_max:
+                outputs[each] = f"{len(text)} bytes are more than file_bytes_max = {self._settings.file_bytes_max}"
+            else:
+                outputs[each] = text
+        return outputs
 
     def _find(self, params: EvidenceCaptureParams) -> tuple[list[tuple[Path, os.stat_result]], dict[str, str]]:
         """The plain files that the paths name now, and why each of the others can't be captured."""
@@ -163,7 +219,11 @@ class EvidenceCapture(Action[EvidenceCaptureParams]):
         return ""
 
     def _capture(
-        self, params: EvidenceCaptureParams, context: ActionContext, stopped: Callable[[], bool]
+        self,
+        params: EvidenceCaptureParams,
+        context: ActionContext,
+        outputs: dict[str, bytes | str],
+        stopped: Callable[[], bool],
     ) -> tuple[bool, Manifest]:
         """Whether the copy is new, and its manifest. Runs in a thread; two runs of one intent take turns."""
         final = _folder(context)
@@ -186,6 +246,7 @@ class EvidenceCapture(Action[EvidenceCaptureParams]):
                     missing[str(path)] = error.strerror or "can't be read"
             if params.pid is not None:
                 kept += copy_process(params.pid, part, missing, stopped)
+            kept += copy_outputs(outputs, part, missing)
             manifest = Manifest(context.incident, context.intent, context.now_us(), tuple(kept), missing)
             write_new(part / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n", mode=0o400)
             for folder, _, _ in os.walk(part, topdown=False):

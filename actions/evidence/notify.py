@@ -8,7 +8,6 @@ A channel's address holds tokens, so config.toml names a secret for each:
 What can be read back is that the service took the notice: it is recorded in STATE_DIR/notices/INTENT once it did.
 """
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -112,8 +111,6 @@ class Notify(Action[NotifyParams]):
         """The channel of Apprise. Raises TargetError."""
         apprise = library("apprise", extra="notify")
         name = self._own().channels[params.channel]
-        for each in ("apprise", "urllib3"):  # they log addresses with their tokens
-            logging.getLogger(each).setLevel(logging.CRITICAL + 1)
         channel = apprise.Apprise()
         for address in read_secret(context, name).split():
             if not channel.add(address):

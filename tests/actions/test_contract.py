@@ -18,6 +18,8 @@ from engine.clock import decode_hook
 from engine.model import AlreadyInPlace, Applied, Conflict, Failed, InForce, NotInForce, Plan, Refused, Undone, Unknown
 from tests.actions.harness import (
     agents,
+    cloud,
+    clusters,
     files,
     forensics,
     gateways,
@@ -30,9 +32,12 @@ from tests.actions.harness import (
     postgres,
     process,
     programs,
+    rays,
     redis,
+    registries,
     slurm,
     units,
+    vaults,
     web,
 )
 from tests.actions.harness.base import Run, Silence, folder
@@ -70,6 +75,22 @@ HARNESSES = [
     gateways.LitellmHarness,
     gateways.GenericHarness,
     units.StopUnitHarness,
+    clusters.KubernetesIsolateHarness,
+    clusters.ScaleHarness,
+    clusters.CordonHarness,
+    clusters.SuspendJobHarness,
+    clusters.SuspendTrainJobHarness,
+    clusters.SuspendPyTorchJobHarness,
+    cloud.DisableAccessKeyHarness,
+    cloud.RotateAccessKeyHarness,
+    cloud.RotateSecretHarness,
+    cloud.QuarantineInstanceHarness,
+    cloud.StopTrainingJobHarness,
+    vaults.RevokeLeaseHarness,
+    vaults.RotateRoleHarness,
+    rays.StopJobHarness,
+    registries.RepointAliasHarness,
+    registries.BlockVersionHarness,
 ]
 AWAITS_MAX = 60
 TARGET_KINDS = {"endpoint", "training", "credential", "model", "client", "evidence", "any"}

@@ -92,7 +92,15 @@ class CaptureHarness(Harness):
 
     def params(self):
         return {"paths": [str(self.folder / "config.json"), str(self.folder / "*.npz"), str(self.folder / "sub")],
-                "pid": os.getpid()}  # fmt: skip
+                "pid": os.getpid(), "commands": ["kernel"]}  # fmt: skip
+
+    def settings(self):
+        programs = {
+            "kernel": ["/bin/uname", "-s"],
+            "fails": ["/bin/false"],
+            "hangs": ["/usr/bin/tail", "-f", "/dev/null"],
+        }
+        return {"commands": programs | {"relative": ["uname"]}, "command_timeout": "300ms"}
 
     def hidden(self):
         return ["a-secret-of-the-environment"]
@@ -109,10 +117,15 @@ class CaptureHarness(Harness):
     def contained(self):
         copies = {str(path).partition("/files")[2]: path for path in self.kept()}
         originals = [path for path in self.folder.rglob("*") if path.is_file()]
-        return len(copies) == len(originals) == 3 and all(
-            copies[str(path)].read_bytes() == path.read_bytes()
-            and stat.S_IMODE(copies[str(path)].stat().st_mode) == 0o400
-            for path in originals
+        said = [path.read_text() for path in self.tmp.glob("state/*/evidence/*/*/commands/kernel")]
+        return (
+            "Linux\n" in said
+            and len(copies) == len(originals) == 3
+            and all(
+                copies[str(path)].read_bytes() == path.read_bytes()
+                and stat.S_IMODE(copies[str(path)].stat().st_mode) == 0o400
+                for path in originals
+            )
         )
 
     def effects(self):
@@ -128,7 +141,15 @@ class CaptureHarness(Harness):
         os.mkfifo(fifo)
         one = str(self.folder / "config.json")
         return [
-            Failure("nothing is there", "nothing to capture", params={"paths": ["/nonexistent/x"], "pid": None}),
+            Failure(
+                "nothing is there",
+                "nothing to capture",
+                params={"paths": ["/nonexistent/x"], "pid": None, "commands": []},
+            ),
+            Failure("a command that is not allowed", "config.toml", params={"commands": ["rm"]}),
+            Failure("no absolute path", "absolute path", params={"commands": ["relative"]}),
+            Failure("a command that fails", "exit code 1", params={"commands": ["fails"]}),
+            Failure("a command that does not end", "did not end within", params={"commands": ["hangs"]}),
             Failure("one of two is missing", "/nonexistent/x", params={"paths": [one, "/nonexistent/x"]}),
             Failure("a link out of its folder", "leads out", params={"paths": [one, str(link)]}),
             Failure("no plain file", "not a plain file", params={"paths": [one, str(fifo)]}),
