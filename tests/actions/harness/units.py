@@ -31,10 +31,12 @@ class StopUnitHarness(Harness):
         systemd = Path("/lib/systemd/systemd")
         if not systemd.exists():
             missing("systemd: apt-get install systemd")
+        # Control groups are the machine's: the systemds of two test processes at once must not share one.
+        self.unit = f"trainer-{os.getpid()}.service"
         units = self.tmp / "units"
         units.mkdir()
         (units / "default.target").write_text(_BARE)
-        (units / "trainer.service").write_text(_SERVICE)
+        (units / self.unit).write_text(_SERVICE)
         (units / "stubborn.service").write_text(_BARE + "RefuseManualStop=yes\n[Service]\nExecStart=/bin/sleep 1000\n")
         (units / "halond.service").write_text(_SERVICE)
         (units / "slow.service").write_text(
@@ -64,31 +66,31 @@ class StopUnitHarness(Harness):
     @contextmanager
     def fresh(self):
         self.tell("reset-failed")
-        self.tell("start", "trainer.service")
+        self.tell("start", self.unit)
         self.tree = self.processes()
         yield
-        self.tell("stop", "trainer.service")
+        self.tell("stop", self.unit)
 
     def processes(self):
         """The processes of the unit as /proc of its namespace shows them."""
         argv = [self.nsenter, "-t", self.first, "-m", "-p", "/bin/sh", "-c",
-                "for f in /proc/[0-9]*/cgroup; do grep -q trainer.service $f 2>/dev/null && echo $f; done"]  # fmt: skip
+                f"for f in /proc/[0-9]*/cgroup; do grep -q {self.unit} $f 2>/dev/null && echo $f; done"]  # fmt: skip
         return subprocess.run(argv, capture_output=True, text=True).stdout.split()
 
     def params(self):
-        return {"unit": "trainer.service"}
+        return {"unit": self.unit}
 
     def settings(self):
         return {"systemctl": self.systemctl}
 
     def state(self):
-        return self.tell("show", "--property", "ActiveState,SubState", "trainer.service")
+        return self.tell("show", "--property", "ActiveState,SubState", self.unit)
 
     def contained(self):
         return bool(self.tree) and not self.processes()
 
     def someone_undoes(self):
-        self.tell("start", "trainer.service")
+        self.tell("start", self.unit)
         return True
 
     def failures(self):
