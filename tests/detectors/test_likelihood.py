@@ -40,13 +40,40 @@ def test_after_a_finding_it_is_silent():
     assert [place for place in places if place >= 1_000] == [1_000]
 
 
+def test_a_key_that_alarms_often_has_to_be_odder_for_the_next_alarm():
+    """Each finding raises the bound by `rise`, which fades; without `rise` it stays."""
+    values = [*NOISE, *([30.0, *NOISE[:60]]) * 6]
+    detector = Likelihood(LikelihoodParams(refractory=10, rise=0.5, fade=1_000_000))
+    bounds = [
+        found.threshold
+        for place, value in enumerate(values)
+        if (found := detector.update(observe(place, value))) is not None
+    ]
+    assert len(bounds) > 1
+    assert bounds == sorted(bounds)
+    assert bounds[0] == 1.3
+    assert bounds[1] == pytest.approx(1.3 * 1.5, rel=0.01)
+    assert len(bounds) < len(places_found(Likelihood(LikelihoodParams(refractory=10, rise=0.0)), values))
+
+
+def test_a_slow_shift_that_no_single_value_shows_is_found():
+    """The mean of the last values leaves its past by little, each value stays within its own."""
+    calm = RNG.normal(0.0, 1.0, 3_000).tolist()
+    shifted = np.clip(RNG.normal(1.2, 0.6, 60), -2.0, 2.5).tolist()
+    detector = Likelihood(LikelihoodParams(above=1.5))
+    found = [detector.update(observe(place, value)) for place, value in enumerate(calm + shifted)]
+    late = [each for each in found[3_000:] if each is not None]
+    assert late
+    assert late[0].detail.startswith("the trend of")
+
+
 def test_a_first_move_after_a_constant_is_found():
     """No deviation was ever seen, so the first one is rare."""
     assert places_found(Likelihood(LikelihoodParams()), [5.0] * 300 + [5.5]) == [300]
 
 
 def test_the_finding_names_the_aspect():
-    """The sentence says whether level, step or noise was rare."""
+    """The sentence says which aspect was rare."""
     detector = Likelihood(LikelihoodParams())
     places_found(detector, NOISE)
     detector.state.quiet = 0
