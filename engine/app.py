@@ -35,6 +35,7 @@ from engine.detectors.table import DETECTORS
 from engine.diagnostics import render
 from engine.intake.broker import BrokerError, EmbeddedBroker
 from engine.intake.contract import Doors, Inbox, Intake
+from engine.intake.feed import Feed
 from engine.intake.formats import Formats
 from engine.intake.heartbeat import Heartbeat
 from engine.intake.http import HttpIntake
@@ -61,7 +62,7 @@ from engine.store.batch import BatchLimits
 from engine.store.connection import Connection, move_aside
 from engine.store.database import Store
 from engine.store.errors import StoreCorrupt, StoreError
-from engine.store.seen import SeenIds
+from engine.store.seen import SeenIds, digest
 
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 STEPS_SHARE = 0.7
@@ -169,7 +170,8 @@ class Daemon:
             inbox = Inbox()
             heartbeat = Heartbeat(inbox, clock, every_s=beat_every_s(notify), beat=readiness.beat)
             pages = Pages(readiness, metrics=config.http.metrics)
-            doors = Doors([*self._doors(inbox, pages), heartbeat], inbox)
+            feed = Feed(inbox, clock, known=lambda event: digest(event.source, event.id) in seen)
+            doors = Doors([*self._doors(inbox, pages), heartbeat, feed], inbox)
             readiness.doors = doors
             metrics.expect(self._rules, (name for name in doors.doors if name != heartbeat.name))
             pipeline = Pipeline(
@@ -193,6 +195,7 @@ class Daemon:
                 pipeline=pipeline,
                 contain=contain,
                 doors=doors,
+                feed=feed,
                 clock=clock,
                 observer=observer,
                 read_rules=self._read_rules,

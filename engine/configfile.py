@@ -18,6 +18,8 @@ from engine.diagnostics import Diagnostic, Note, error, quoted, suggest
 from engine.structread import read_struct
 from engine.tomlfile import KeyPath, TomlFile, read_toml
 
+RESERVED_NAMES = frozenset(("halon", "http", "operator"))
+"""Doors that no broker may be named like: see engine.intake."""
 _TOPIC_LEVEL = re.compile(r"[^+#\x00]*|\+")
 
 
@@ -61,7 +63,17 @@ def _brokers(file: TomlFile) -> list[Diagnostic]:
             continue
         place: KeyPath = ("mqtt", index, "name") if "name" in broker else ("mqtt", index)
         name = broker.get("name", MqttConfig().name)
-        if isinstance(name, str) and name in names:
+        if isinstance(name, str) and name in RESERVED_NAMES:
+            found.append(
+                error(
+                    "H060",
+                    f"{quoted(name)} is the name of a door of Halon's own",
+                    file.value(place),
+                    label="taken",
+                    help="give the broker another `name`",
+                )
+            )
+        elif isinstance(name, str) and name in names:
             found.append(
                 error(
                     "H060",

@@ -103,7 +103,7 @@ class Pipeline:
         config: PipelineConfig,
     ) -> None:
         self._doors = doors
-        self._decoder = decoder
+        self.decoder = decoder
         self._seen = seen
         self._core = core
         self._store = store
@@ -195,7 +195,7 @@ class Pipeline:
             if len(judged) + len(letters) >= self._config.batch_events_max:
                 break
             taken += 1
-            for item in self._decoder.decode(message):
+            for item in self.decoder.decode(message):
                 if isinstance(item, DeadLetter):
                     letters.append(item)
                     continue
@@ -295,4 +295,7 @@ def _stored(letter: DeadLetter) -> StoredLetter:
         reason=letter.reason,
         payload_bytes=letter.size_bytes,
         payload=letter.payload,
+        content_type=letter.content_type,
+        properties=letter.properties,
+        retained=letter.retained,
     )

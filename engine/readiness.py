@@ -4,8 +4,7 @@ The HTTP port asks it for `/readyz` and `/healthz`.
 """
 
 from engine.clock import Clock
-from engine.intake.contract import Doors, IntakeStatus
-from engine.intake.heartbeat import DOOR as HEARTBEAT
+from engine.intake.contract import OWN_DOORS, Doors, IntakeStatus
 from engine.intake.http import DOOR as HTTP
 from engine.operate.sdnotify import SdNotify
 
@@ -79,7 +78,7 @@ class Readiness:
     def _shut(self) -> tuple[str, bool]:
         """Which doors are shut and why, and whether none is open by which events are meant to come."""
         assert self.doors is not None, "set before anything runs"
-        outside = [door for door in self.doors.status() if door.name != HEARTBEAT]
+        outside = [door for door in self.doors.status() if door.name not in OWN_DOORS]
         wanted = [door for door in outside if door.name != HTTP] or outside
         text = "; ".join(_problem(door) for door in outside if not door.connected)
         return text, bool(wanted) and not any(door.connected for door in wanted)

@@ -8,22 +8,35 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from engine.clock import SECOND_US, Clock, to_datetime
+from engine.cloudevents import Malformed, decode_event
 from engine.config import Config
 from engine.contain.service import Contain
 from engine.contain.steering import NotPossible
 from engine.core import Core
 from engine.diagnostics import Diagnostic
-from engine.intake.contract import Doors
-from engine.intake.heartbeat import DOOR as HEARTBEAT
+from engine.intake.contract import OWN_DOORS, DeadLetter, Doors, Received
+from engine.intake.feed import Fed, Feed, NotFed
 from engine.intake.http import DOOR as HTTP
-from engine.model import IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode, Struct
+from engine.model import Event, IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode, Struct
 from engine.observer import Observer
-from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound
+from engine.operate.contract import (
+    Act,
+    Done,
+    Door,
+    Handed,
+    Handing,
+    Live,
+    LoadedRules,
+    NotDone,
+    NotFound,
+    Taken,
+)
 from engine.pipeline import Pipeline
 from engine.rulefile.rules import RuleSet
 from engine.store import audit, deadletters, incidents, intents, leases
 from engine.store.connection import Connection
 from engine.store.database import Store
+from engine.store.deadletters import DeadLetter as StoredLetter
 
 _log = structlog.get_logger("halon.steering")
 
@@ -50,6 +63,7 @@ class Steer:
         pipeline: Pipeline,
         contain: Contain,
         doors: Doors,
+        feed: Feed,
         clock: Clock,
         observer: Observer,
         read_rules: Callable[[], Awaitable[Reading]],
@@ -65,6 +79,7 @@ class Steer:
         self._pipeline = pipeline
         self._contain = contain
         self._doors = doors
+        self._feed = feed
         self._clock = clock
         self._observer = observer
         self._read_rules = read_rules
@@ -76,7 +91,7 @@ class Steer:
     async def status(self) -> Live:
         """What only the running daemon knows."""
         rules = self._core.rules
-        doors = [door for door in self._doors.status() if door.name != HEARTBEAT]
+        doors = [door for door in self._doors.status() if door.name not in OWN_DOORS]
         in_flight = sum(door.in_flight for door in doors)
         windows, matches = self._core.sizes()
         return Live(
@@ -232,6 +247,53 @@ class Steer:
             return NotFound(f"there is no dead letter {number}; `halon deadletters list` shows them")
         return Done(f"dead letter {number} is dropped")
 
+    async def retry_deadletter(self, number: int, *, who: str) -> Act:
+        """Take a dead letter in again, under the config of now: it goes once its events are durable, else it stays."""
+        letter = await self._store.read(lambda connection: deadletters.get(connection, number))
+        if letter is None:
+            return NotFound(f"there is no dead letter {number}; `halon deadletters list` shows them")
+        if not letter.whole:
+            kept = f"only {len(letter.payload)} of its {letter.payload_bytes} bytes were kept"
+            return NotDone(f"dead letter {number} can't be tried again: {kept}; its sender has to send it again")
+        events: list[Event] = []
+        for item in self._pipeline.decoder.decode(_received(letter, self._clock.now_us())):
+            if isinstance(item, DeadLetter):
+                return NotDone(f"dead letter {number} is still no event: {item.reason}")
+            events.append(item)
+        fed = await self._feed.feed(events)
+        if isinstance(fed, NotFed):
+            return NotDone(f"dead letter {number} stays: {fed.reason}")
+        at_us = self._clock.now_us()
+
+        def settle(connection: Connection) -> None:
+            deadletters.drop(connection, number)
+            body: dict[str, Json] = {"number": number, "new": fed.new, "duplicates": fed.duplicates, "who": who}
+            audit.append(connection, "steering.retry-deadletter", at_us, body)
+
+        await self._store.write(settle)
+        return Done(f"dead letter {number} is taken: {_counted(fed)}")
+
+    async def hand_in(self, handed: Handed, *, who: str) -> Handing:
+        """Take events of a recording in. The first and the last part of a run are on record."""
+        if self._mode is Mode.ENFORCE and not handed.enforce:
+            return NotDone(
+                "the daemon enforces: what these events match would be contained on real targets. Let it observe"
+                " (`guards.mode`), or say --enforce if that is what is meant"
+            )
+        raw = b"[" + b",".join(map(bytes, handed.events)) + b"]"
+        events = decode_event(raw, arrived_us=self._clock.now_us())
+        if isinstance(events, Malformed):
+            return NotDone(events.reason)
+        about: dict[str, Json] = {"recording": handed.recording, "run": handed.run}
+        if handed.first:
+            await self._note("steering.replay-began", who, about)
+        fed = await self._feed.feed(events) if events else Fed(new=0, duplicates=0)
+        if isinstance(fed, NotFed):
+            return NotDone(fed.reason)
+        if handed.last:
+            await self._note("steering.replay-ended", who, about)
+        return Taken(new=fed.new, duplicates=fed.duplicates)
+
     async def _on_intent(self, intent: IntentId, act: Callable[[], Awaitable[None]], done: str) -> Act:
         if await self._store.read(lambda connection: intents.get(connection, intent)) is None:
             return NotFound(f"there is no step {intent}; `halon explain INCIDENT` shows the steps")
@@ -244,3 +306,24 @@ class Steer:
     async def _note(self, kind: str, who: str, body: dict[str, Json]) -> None:
         at_us = self._clock.now_us()
         await self._store.write(lambda connection: audit.append(connection, kind, at_us, {"who": who, **body}))
+
+
+def _received(letter: StoredLetter, now_us: int) -> Received:
+    """A dead letter as its door received it."""
+    return Received(
+        door=letter.source,
+        token=0,
+        topic=letter.topic,
+        payload=letter.payload,
+        received_us=now_us,
+        size_bytes=len(letter.payload),
+        content_type=letter.content_type,
+        properties=letter.properties,
+        retained=letter.retained,
+        retried=True,
+    )
+
+
+def _counted(fed: Fed) -> str:
+    duplicates = f", {fed.duplicates} seen before" if fed.duplicates else ""
+    return f"{fed.new} new {'event' if fed.new == 1 else 'events'}{duplicates}"

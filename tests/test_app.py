@@ -342,3 +342,28 @@ def test_an_action_that_never_ends_does_not_keep_the_daemon(broker, tmp_path, ac
         assert halon.one("SELECT state FROM intents") == "applying"
         halon.start()
         until(lambda: halon.one("SELECT state FROM intents") == "verified", what="the step is verified")
+
+
+def test_a_recording_is_fed_to_the_running_daemon_which_acts_only_if_that_is_meant(broker, tmp_path):
+    """Refused while it enforces; with --enforce a real process is stopped by a recorded event, which is on record."""
+    with (
+        child() as pid,
+        Daemon(tmp_path, port=broker.port, rules=FREEZE, mqtt=client_id("live")) as halon,
+    ):
+        recording = tmp_path / "recording.jsonl"
+        recording.write_bytes(event("e-1", "gpu.temperature", celsius=95) + b"\n" + event("e-2", pid=pid) + b"\n")
+        replay = ["replay", str(recording), "--live", "--speed", "max"]
+        refused = halon.run_command(*replay)
+        assert (refused.returncode, halon.events_committed(), state(pid)) == (1, 0, "S")
+        assert "--enforce" in refused.stderr
+        report = halon.ask(*replay, "--enforce")
+        assert (report["new"], report["duplicates"]) == (2, 0)
+        until(lambda: halon.one("SELECT state FROM intents") == "verified", what="the step is verified")
+        assert state(pid) == "T"
+        kept = halon.ask(*replay, "--enforce", "--keep"), halon.ask(*replay, "--enforce", "--keep")
+        assert [(each["new"], each["duplicates"]) for each in kept] == [(2, 0), (0, 2)]
+        kinds = [json.loads(record)["kind"] for (record,) in halon.rows("SELECT record FROM audit ORDER BY seq")]
+        steered = [each for each in kinds if each.startswith("steering.")]
+        assert steered == ["steering.replay-began", "steering.replay-ended"] * 3
+        [lease] = halon.ask("leases", "list")
+        halon.halon("leases", "release", lease["id"])

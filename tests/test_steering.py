@@ -3,22 +3,25 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from engine.config import Config
 from engine.contain.guards import PAUSE_FILE
 from engine.core import Core
 from engine.diagnostics import error
 from engine.intake.contract import Doors, Inbox
+from engine.intake.feed import Feed
 from engine.intake.formats import Formats
 from engine.model import IncidentState, LeaseState, Mode
 from engine.observer import Observer
-from engine.operate.contract import Done, NotDone, NotFound
+from engine.operate.contract import Done, Handed, NotDone, NotFound, Taken
 from engine.operate.metrics import Metrics
 from engine.pipeline import Pipeline, PipelineConfig
 from engine.steering import Reading, Steer
 from engine.store import audit, deadletters, incidents
 from engine.store.batch import BatchLimits
 from engine.store.deadletters import DeadLetter
-from engine.store.seen import SeenIds
+from engine.store.seen import SeenIds, digest
 from tests.support.acting import START_US, World, acting, holding, incident, intent
 from tests.support.rules import rules_of
 
@@ -33,11 +36,13 @@ class Stage:
         config = Config()
         self.acting, self.world = acting, world
         self.core = Core(rules_of(RULES))
-        doors = Doors([], Inbox())
+        inbox, seen = Inbox(), SeenIds(horizon_us=1)
+        feed = Feed(inbox, acting.clock, known=lambda event: digest(event.source, event.id) in seen)
+        doors = Doors([feed], inbox)
         self.pipeline = Pipeline(
             doors=doors,
             decoder=Formats(config),
-            seen=SeenIds(horizon_us=1),
+            seen=seen,
             core=self.core,
             store=acting.store,
             submit=acting.contain.submit,
@@ -62,6 +67,7 @@ class Stage:
             pipeline=self.pipeline,
             contain=acting.contain,
             doors=doors,
+            feed=feed,
             clock=acting.clock,
             observer=Observer(acting.clock, Metrics()),
             read_rules=read_rules,
@@ -230,5 +236,80 @@ def test_a_dead_letter_is_dropped_once(tmp_path):
         assert isinstance(await stage.steer.drop_deadletter(1, who="ada"), Done)
         assert isinstance(await stage.steer.drop_deadletter(1, who="ada"), NotFound)
         assert await stage.acts() == [("steering.drop-deadletter", "ada")]
+
+    play(tmp_path, scenario)
+
+
+EVENT = b'{"specversion":"1.0","id":"e-1","source":"s","type":"x.bad","subject":"run-7"}'
+
+
+def letter(payload, size=-1):
+    return DeadLetter(
+        at_us=START_US, source="local", topic="halon/events/a", reason="r", payload=payload, payload_bytes=size
+    )
+
+
+def test_a_dead_letter_that_is_an_event_by_now_is_taken_in_and_gone(tmp_path):
+    """Its events go the way of all events first; then the letter goes, with a record of who tried it again."""
+
+    async def scenario(stage):
+        await stage.acting.store.write(lambda connection: deadletters.put(connection, letter(EVENT), kept_max=9))
+        flowing = asyncio.ensure_future(stage.pipeline.run())
+        taken = await stage.steer.retry_deadletter(1, who="ada")
+        assert taken == Done("dead letter 1 is taken: 1 new event")
+        assert await stage.acting.store.read(lambda connection: deadletters.count(connection)) == 0
+        assert ("steering.retry-deadletter", "ada") in await stage.acts()
+        assert isinstance(await stage.steer.retry_deadletter(1, who="ada"), NotFound)
+        await stage.acting.store.write(lambda connection: deadletters.put(connection, letter(EVENT), kept_max=9))
+        again = await stage.steer.retry_deadletter(2, who="ada")
+        assert again == Done("dead letter 2 is taken: 0 new events, 1 seen before")
+        stage.pipeline.stop()
+        await flowing
+
+    play(tmp_path, scenario)
+
+
+def test_a_dead_letter_that_is_still_no_event_or_was_cut_stays(tmp_path):
+    """The answer says why, and nothing is handed in."""
+
+    async def scenario(stage):
+        for each in (letter(b"{"), letter(EVENT, size=1_000_000)):
+            await stage.acting.store.write(lambda connection, each=each: deadletters.put(connection, each, kept_max=9))
+        still = await stage.steer.retry_deadletter(1, who="ada")
+        assert isinstance(still, NotDone)
+        assert "still no event: not JSON" in still.reason
+        cut = await stage.steer.retry_deadletter(2, who="ada")
+        assert isinstance(cut, NotDone)
+        assert f"only {len(EVENT)} of its 1000000 bytes" in cut.reason
+        assert await stage.acting.store.read(lambda connection: deadletters.count(connection)) == 2
+        assert await stage.acts() == []
+
+    play(tmp_path, scenario)
+
+
+def handed(*events, enforce=True, first=True, last=True):
+    return Handed(
+        events=tuple(map(msgspec.Raw, events)), recording="a.jsonl", run="r1", first=first, last=last, enforce=enforce
+    )
+
+
+def test_a_recording_is_taken_in_only_where_it_may_act(tmp_path):
+    """A daemon that enforces wants to hear that it is meant; begin and end of a run are on record."""
+
+    async def scenario(stage):
+        refused = await stage.steer.hand_in(handed(EVENT, enforce=False), who="ada")
+        assert isinstance(refused, NotDone)
+        assert "--enforce" in refused.reason
+        wrong = await stage.steer.hand_in(handed(EVENT, b"{}"), who="ada")
+        assert isinstance(wrong, NotDone)
+        assert "event 1 of the batch" in wrong.reason
+        assert await stage.acts() == []
+        flowing = asyncio.ensure_future(stage.pipeline.run())
+        assert await stage.steer.hand_in(handed(EVENT, last=False), who="ada") == Taken(new=1, duplicates=0)
+        assert await stage.steer.hand_in(handed(EVENT, first=False), who="ada") == Taken(new=0, duplicates=1)
+        assert await stage.steer.hand_in(handed(first=False, last=False), who="ada") == Taken(new=0, duplicates=0)
+        assert await stage.acts() == [("steering.replay-began", "ada"), ("steering.replay-ended", "ada")]
+        stage.pipeline.stop()
+        await flowing
 
     play(tmp_path, scenario)

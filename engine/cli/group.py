@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("engine.cli.steering:pause", "Stop all containment; leases stay in force."),
     "resume": ("engine.cli.steering:resume", "Let containment go on."),
     "reload": ("engine.cli.steering:reload", "Read rules and config again."),
-    "deadletters": ("engine.cli.deadletters:deadletters", "List, show and drop messages that were no events."),
+    "deadletters": ("engine.cli.deadletters:deadletters", "List, show, retry and drop messages that were no events."),
     "audit": ("engine.cli.audit:audit", "Verify the audit log."),
     "forensics": ("engine.cli.forensics:forensics", "Examine models and data: files become findings."),
     "schema": ("engine.cli.schema:schema", "Print the JSON Schema of rule files, for editors."),

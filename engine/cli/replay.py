@@ -12,16 +12,19 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actions.table import load_catalogue
+from engine.cli.live import Pace, feed_live
 from engine.cli.loading import require_rules
 from engine.cli.output import STYLES, console, emit, json_text, key_text, plural, say, say_hanging, table
 from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup
-from engine.clock import parse_time_us
+from engine.clock import SystemClock, parse_time_us
 from engine.model import Event, Json
+from engine.operate.client import Client
 from engine.replay import Difference, Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
 from engine.rulefile.rules import RuleSet
 
 ROWS_MAX = 1_000
 """Incidents and steps in the table; all are counted, and --json has all."""
+SPEED_MIN, SPEED_MAX = 0.001, 1_000_000.0
 PROGRESS_LINES = 500
 """The bar moves once in so many lines."""
 
@@ -39,6 +42,24 @@ class Time(click.ParamType[int]):
             return parse_time_us(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Speed(click.ParamType[float]):
+    """A factor above 0, or `max` (None)."""
+
+    name = "speed"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | None:  # type: ignore[override]  # None is `max`
+        """The factor, or a usage error."""
+        if value == "max":
+            return None
+        try:
+            factor = float(str(value))
+        except ValueError:
+            factor = 0
+        if not SPEED_MIN <= factor <= SPEED_MAX:
+            self.fail(f"{value!r} is neither `max` nor a number from {SPEED_MIN:g} to {SPEED_MAX:g}", param, ctx)
+        return factor
 
 
 @click.command()
@@ -59,6 +80,12 @@ class Time(click.ParamType[int]):
     metavar="DIR",
     help="Show what would change from these rules to the ones above.",
 )
+@click.option("--live", is_flag=True, help="Feed it to the running daemon instead, which acts on it if --enforce.")
+@click.option(
+    "--speed", type=Speed(), default="1", metavar="N|max", help="With --live: so many times as fast as it was recorded."
+)
+@click.option("--keep", is_flag=True, help="With --live: keep ids and times, so that what was seen is not seen again.")
+@click.option("--enforce", is_flag=True, help="With --live: allow it while the daemon contains what events match.")
 @click.option("--since", "since_us", type=Time(), help="Only events at or after this time.")
 @click.option("--until", "until_us", type=Time(), help="Only events before this time.")
 @config_option
@@ -67,10 +94,14 @@ def replay(
     events: str,
     rules_paths: tuple[Path, ...],
     against_paths: tuple[Path, ...],
+    speed: float | None,
     since_us: int | None,
     until_us: int | None,
     config_path: Path | None,
     *,
+    live: bool,
+    keep: bool,
+    enforce: bool,
     as_json: bool,
 ) -> None:
     """Show what the rules would have done to recorded events; acts on nothing.
@@ -78,8 +109,20 @@ def replay(
     EVENTS.jsonl holds one CloudEvent a line; it may be compressed (.gz), or - for standard input. With --json each
     signal, incident, intent and fault is a line, in order, and the summary is the last.
 
+    With --live the events go to the running daemon instead, at the pace at which they were recorded, with new ids and
+    the time of now (`replayof` holds the old id, `replayrun` names the run). A daemon that enforces refuses them
+    without --enforce.
+
     Exit codes: 0 done (--against: no difference), 1 a difference, or the recording is damaged, 2 usage or bad rules.
     """
+    if live:
+        if rules_paths or against_paths:
+            raise UsageFailure("--live asks the running daemon with its own rules: leave --rules and --against")
+        pace = Pace(speed=speed, keep=keep, enforce=enforce)
+        _live(events, pace, since_us=since_us, until_us=until_us, config_path=config_path, as_json=as_json)
+        return
+    if keep or enforce or speed != 1:
+        raise UsageFailure("--speed, --keep and --enforce go with --live")
     catalogue = load_catalogue().catalogue
     setup = read_setup(config_path, catalogue)
     rules = require_rules(rules_paths or setup.places.rules, catalogue, setup.config)
@@ -115,6 +158,22 @@ def replay(
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
+        raise Failure(f"{events} can't be read: {error.strerror or error}") from error
+
+
+def _live(
+    events: str, pace: Pace, *, since_us: int | None, until_us: int | None, config_path: Path | None, as_json: bool
+) -> None:
+    """Feed the recording to the running daemon."""
+    client = Client(read_setup(config_path).places.control_socket)
+    try:
+        with open_lines(events) as file, _progress(events) as move:
+            recording = Recording(file, since_us=since_us, until_us=until_us)
+            watched = _watched(recording, move)
+            feed_live(client, watched, name=events, pace=pace, as_json=as_json, clock=SystemClock())
+    except Unreadable as error:
+        raise Failure(f"{events}: {error}") from error
+    except OSError as error:
         raise Failure(f"{events} can't be read: {error.strerror or error}") from error
 
 

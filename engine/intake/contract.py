@@ -12,8 +12,10 @@ from typing import Protocol
 
 from engine.model import Event, Struct
 
-DEADLETTER_PAYLOAD_BYTES_MAX = 4_096
-"""How much of an undecodable payload is kept."""
+DEADLETTER_PAYLOAD_BYTES_MAX = 65_536
+"""How much of an undecodable payload is kept; one that is kept whole can be tried again."""
+OWN_DOORS = frozenset(("halon", "operator"))
+"""The names of doors that lead to nobody outside: the heartbeat, and what operators hand in."""
 
 
 class Received(Struct, frozen=True):
@@ -33,10 +35,15 @@ class Received(Struct, frozen=True):
     properties: tuple[tuple[str, str], ...] = ()
     retained: bool = False
     events: tuple[Event, ...] | None = None
+    retried: bool = False
+    """It was a dead letter, which an operator has tried again."""
 
 
 class DeadLetter(Struct, frozen=True):
-    """A message, or one event of a batch, that could not become an event; `payload` is cut, `size_bytes` is not."""
+    """A message, or one event of a batch, that could not become an event; `payload` is cut, `size_bytes` is not.
+
+    `content_type`, `properties` and `retained` are those of the message, so that it can be tried again.
+    """
 
     door: str
     topic: str
@@ -44,6 +51,9 @@ class DeadLetter(Struct, frozen=True):
     received_us: int
     size_bytes: int
     payload: bytes
+    content_type: str = ""
+    properties: tuple[tuple[str, str], ...] = ()
+    retained: bool = False
 
 
 class IntakeStatus(Struct, frozen=True):

@@ -156,4 +156,8 @@ def _letter(received: Received, reason: str, payload: bytes | None = None) -> De
         received_us=received.received_us,
         size_bytes=received.size_bytes if payload is None else len(payload),
         payload=whole[:DEADLETTER_PAYLOAD_BYTES_MAX],
+        # One event of a batch is whole by itself: what came beside the batch is not about it.
+        content_type=received.content_type if payload is None else "",
+        properties=received.properties if payload is None else (),
+        retained=received.retained,
     )

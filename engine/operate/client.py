@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from engine.model import Struct
-from engine.operate.contract import Act
+from engine.operate.contract import Act, Handed, Handing
 
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 130.0
@@ -49,10 +49,17 @@ class Client:
 
     def act(self, path: str, body: Struct | None = None) -> Act:
         """A steering act. Raises DaemonDown, ClientError."""
-        status, answer = self._request("POST", path, msgspec.json.encode(body) if body is not None else b"{}")
-        if status in {200, 404, 409} and b'"error"' not in answer[:9]:
-            return _decode(answer, Act)  # type: ignore[arg-type]  # a union is a type to msgspec
-        raise ClientError(_error_text(answer, status))
+        return self._post(path, body, Act)  # type: ignore[arg-type]  # a union is a type to msgspec
+
+    def hand_in(self, handed: Handed) -> Handing:
+        """A part of a recording, taken in by the daemon or not. Raises DaemonDown, ClientError."""
+        return self._post("/v1/events", handed, Handing)  # type: ignore[arg-type]  # as above
+
+    def _post(self, path: str, body: Struct | None, answer: type[T]) -> T:
+        status, text = self._request("POST", path, msgspec.json.encode(body) if body is not None else b"{}")
+        if status in {200, 404, 409} and b'"error"' not in text[:9]:
+            return _decode(text, answer)
+        raise ClientError(_error_text(text, status))
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         connection = _UnixConnection(self._path)

@@ -6,7 +6,9 @@ aware datetimes in UTC, which are RFC 3339 text in JSON; lengths of time carry t
 """
 
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Protocol
+
+import msgspec
 
 from engine.diagnostics import Diagnostic
 from engine.model import (
@@ -25,6 +27,9 @@ from engine.model import (
     Struct,
     Verdict,
 )
+
+HANDED_EVENTS_MAX = 500
+"""Events of one request to `/v1/events`."""
 
 # --- What a daemon can be told to do -------------------------------------------------------------------------------
 
@@ -62,6 +67,32 @@ class Resolution(Struct, frozen=True):
     """Body of close."""
 
     resolution: str
+
+
+class Handed(Struct, frozen=True):
+    """Body of `/v1/events`: a part of a recording for the running daemon, as CloudEvents in JSON.
+
+    `recording` and `run` say on record what it is a part of; `first` and `last` are its ends. Without `enforce` it is
+    refused while the daemon acts on what events match.
+    """
+
+    events: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=HANDED_EVENTS_MAX)]
+    recording: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    run: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{1,32}\Z")]
+    first: bool = False
+    last: bool = False
+    enforce: bool = False
+
+
+class Taken(Struct, frozen=True, tag="taken"):
+    """They are durable; `duplicates` of them were seen before, and nothing comes of these."""
+
+    new: int
+    duplicates: int
+
+
+Handing = Taken | NotDone
+"""What became of events that were handed in."""
 
 
 class Steering(Protocol):
@@ -105,6 +136,14 @@ class Steering(Protocol):
 
     async def drop_deadletter(self, number: int, *, who: str) -> Act:
         """Forget one dead letter."""
+        ...
+
+    async def retry_deadletter(self, number: int, *, who: str) -> Act:
+        """Take one in again; it goes once its events are durable."""
+        ...
+
+    async def hand_in(self, handed: Handed, *, who: str) -> Handing:
+        """Take events of a recording in, and say when they are durable."""
         ...
 
 

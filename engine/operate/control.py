@@ -20,13 +20,28 @@ from aiohttp import web
 from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
 from engine.operate import openapi, views
-from engine.operate.contract import Act, Done, NotDone, NotFound, Reason, Resolution, Status, Steering, Stored
+from engine.operate.contract import (
+    Act,
+    Done,
+    Handed,
+    Handing,
+    NotDone,
+    NotFound,
+    Reason,
+    Resolution,
+    Status,
+    Steering,
+    Stored,
+    Taken,
+)
 from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.peers import GROUP, Peer, group_id, identify
 from engine.store.connection import Connection
 from engine.store.errors import StoreError
 
 BODY_BYTES_MAX = 65_536
+EVENTS_BYTES_MAX = 4 * 1_048_576
+"""Of a part of a recording."""
 CONNECTIONS_MAX = 32
 ARRIVE_S_MAX = 5.0
 """A request that has not arrived by then is dropped with its connection."""
@@ -115,6 +130,7 @@ class ControlServer:
             app.router.add_get(path, self._reading(read))
         for path, act in _ACTS.items():
             app.router.add_post(path, self._acting(act))
+        app.router.add_post("/v1/events", self._acting(ControlServer._hand_in, body_bytes_max=EVENTS_BYTES_MAX))
         app.router.add_get("/v1/status", self._status)
         app.router.add_get("/v1/openapi.json", self._document)
         app.router.add_get("/metrics", self._render_metrics)
@@ -161,11 +177,13 @@ class ControlServer:
 
         return handle
 
-    def _acting(self, act: "_Do") -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _acting(
+        self, act: "_Do", *, body_bytes_max: int = BODY_BYTES_MAX
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 async with asyncio.timeout(ARRIVE_S_MAX):
-                    body = await request.read()
+                    body = await request.clone(client_max_size=body_bytes_max).read()
             except TimeoutError:
                 return _error(408, f"the body did not arrive within {ARRIVE_S_MAX:g} s")
             try:
@@ -231,9 +249,17 @@ class ControlServer:
         msgspec.json.decode(body, type=Struct)
         return await self._steering.drop_deadletter(int(match["number"]), who=who)
 
+    async def _retry_deadletter(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
+        msgspec.json.decode(body, type=Struct)
+        return await self._steering.retry_deadletter(int(match["number"]), who=who)
+
+    async def _hand_in(self, match: Mapping[str, str], body: bytes, who: str) -> Handing:
+        del match
+        return await self._steering.hand_in(msgspec.json.decode(body, type=Handed), who=who)
+
 
 _Read = Callable[[Connection, Mapping[str, str], Mapping[str, str]], object]
-_Do = Callable[[ControlServer, Mapping[str, str], bytes, str], Awaitable[Act]]
+_Do = Callable[[ControlServer, Mapping[str, str], bytes, str], Awaitable[Act | Handing]]
 
 _READS: dict[str, _Read] = {
     "/v1/incidents": lambda db, _, query: views.incidents(
@@ -253,6 +279,7 @@ _ACTS: dict[str, _Do] = {
     "/v1/incidents/{incident}/steps/{step}/deny": ControlServer._deny,  # noqa: SLF001
     "/v1/leases/{lease}/release": ControlServer._release,  # noqa: SLF001
     r"/v1/deadletters/{number:\d{1,18}}/drop": ControlServer._drop_deadletter,  # noqa: SLF001
+    r"/v1/deadletters/{number:\d{1,18}}/retry": ControlServer._retry_deadletter,  # noqa: SLF001
     "/v1/pause": ControlServer._pause,  # noqa: SLF001
     "/v1/resume": ControlServer._resume,  # noqa: SLF001
     "/v1/reload": ControlServer._reload,  # noqa: SLF001
@@ -331,9 +358,9 @@ def _remove_stale(path: Path) -> None:
     raise ControlError(f"another daemon answers on {path}: stop it first, or set `daemon.control_socket`")
 
 
-def _answer(answer: Act) -> web.Response:
+def _answer(answer: Act | Handing) -> web.Response:
     match answer:
-        case Done():
+        case Done() | Taken():
             return _json(answer)
         case NotDone():
             return _json(answer, status=409)

@@ -16,6 +16,7 @@ from engine.operate.contract import (
     DeadLetterDetail,
     DeadLetterRow,
     Done,
+    Handed,
     IncidentDetail,
     IncidentRow,
     LeaseRow,
@@ -24,6 +25,7 @@ from engine.operate.contract import (
     Reason,
     Resolution,
     Status,
+    Taken,
 )
 from engine.operate.views import LIMIT_DEFAULT, LIMIT_MAX
 
@@ -35,7 +37,7 @@ class Problem(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One route: what it answers, what it takes. `answer` is a type, or None for text."""
+    """One route: what it answers, what it takes. `answer` is a type, or None for text; an act's is `Done` mostly."""
 
     summary: str
     answer: Any = Act
@@ -64,6 +66,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/v1/incidents/{incident}/steps/{step}/deny"): Operation("Refuse a step", body=Reason),
     ("POST", "/v1/leases/{lease}/release"): Operation("Undo what it holds, and read the target back", body=Reason),
     ("POST", "/v1/deadletters/{number}/drop"): Operation("Forget a dead letter"),
+    ("POST", "/v1/deadletters/{number}/retry"): Operation("Take a dead letter in again, under the config of now"),
+    ("POST", "/v1/events"): Operation("Take events of a recording in; answered once they are durable", Taken, Handed),
     ("POST", "/v1/pause"): Operation("Stop all acting; leases stay in force", body=Reason),
     ("POST", "/v1/resume"): Operation("Act again, held steps first"),
     ("POST", "/v1/reload"): Operation("Read the rules again; bad ones leave the old ones running"),
@@ -111,7 +115,7 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[str, 
     if method == "POST":
         body = schemas[repr(operation.body)] if operation.body else {"type": "object", "additionalProperties": False}
         made["requestBody"] = {
-            "required": operation.body is Resolution,
+            "required": operation.body in {Resolution, Handed},
             "content": {"application/json": {"schema": body}},
         }
     return made
@@ -121,7 +125,7 @@ def _responses(method: str, path: str, operation: Operation, schemas: dict[str, 
     problem = schemas[repr(Problem)]
     if method == "POST":
         found = {
-            "200": _answer("Done", schemas[repr(Done)]),
+            "200": _answer("Done", schemas[repr(Done if operation.answer is Act else operation.answer)]),
             "404": _answer("There is no such thing", schemas[repr(NotFound)]),
             "409": _answer("Not done, and why", schemas[repr(NotDone)]),
             "403": _answer("The peer may read but not act", problem),

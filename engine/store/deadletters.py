@@ -1,6 +1,9 @@
 """Messages that are no events to a bounded table that operators can look into; the oldest goes first."""
 
 import sqlite3
+from typing import Any
+
+import msgspec
 
 from engine.model import Struct
 
@@ -9,7 +12,10 @@ PAYLOAD_BYTES_MAX = 65_536
 
 
 class DeadLetter(Struct, frozen=True):
-    """A message that could not be taken as an event: where it came from, why, and the beginning of it."""
+    """A message that could not be taken as an event: where it came from, why, and the beginning of it.
+
+    `content_type`, `properties` (MQTT 5) and `retained` came beside the payload.
+    """
 
     at_us: int
     source: str
@@ -18,14 +24,36 @@ class DeadLetter(Struct, frozen=True):
     payload: bytes
     payload_bytes: int = -1
     id: int = 0
+    content_type: str = ""
+    properties: tuple[tuple[str, str], ...] = ()
+    retained: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its payload was kept."""
+        return self.payload_bytes in {-1, len(self.payload)}
+
+
+_COLUMNS = "at_us, source, topic, reason, payload_bytes, payload, content_type, properties, retained"
+_PROPERTIES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
 def put(connection: sqlite3.Connection, letter: DeadLetter, *, kept_max: int) -> None:
     """Keep a letter, and no more than `kept_max` in all."""
     size = letter.payload_bytes if letter.payload_bytes >= 0 else len(letter.payload)
     connection.execute(
-        "INSERT INTO deadletters (at_us, source, topic, reason, payload_bytes, payload) VALUES (?, ?, ?, ?, ?, ?)",
-        (letter.at_us, letter.source, letter.topic, letter.reason, size, letter.payload[:PAYLOAD_BYTES_MAX]),
+        f"INSERT INTO deadletters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            letter.at_us,
+            letter.source,
+            letter.topic,
+            letter.reason,
+            size,
+            letter.payload[:PAYLOAD_BYTES_MAX],
+            letter.content_type,
+            msgspec.json.encode(letter.properties).decode(),
+            letter.retained,
+        ),
     )
     connection.execute(
         "DELETE FROM deadletters WHERE id <= (SELECT id FROM deadletters ORDER BY id DESC LIMIT 1 OFFSET ?)",
@@ -35,18 +63,13 @@ def put(connection: sqlite3.Connection, letter: DeadLetter, *, kept_max: int) ->
 
 def find(connection: sqlite3.Connection, *, limit: int = 1_000) -> list[DeadLetter]:
     """The letters kept, the newest first."""
-    rows = connection.execute(
-        "SELECT id, at_us, source, topic, reason, payload_bytes, payload FROM deadletters ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
+    rows = connection.execute(f"SELECT id, {_COLUMNS} FROM deadletters ORDER BY id DESC LIMIT ?", (limit,))
     return [_letter(row) for row in rows]
 
 
 def get(connection: sqlite3.Connection, letter: int) -> DeadLetter | None:
     """One letter by its number, or None."""
-    row = connection.execute(
-        "SELECT id, at_us, source, topic, reason, payload_bytes, payload FROM deadletters WHERE id = ?", (letter,)
-    ).fetchone()
+    row = connection.execute(f"SELECT id, {_COLUMNS} FROM deadletters WHERE id = ?", (letter,)).fetchone()
     return None if row is None else _letter(row)
 
 
@@ -62,8 +85,17 @@ def drop(connection: sqlite3.Connection, letter: int | None = None) -> int:
     return connection.execute("DELETE FROM deadletters WHERE id = ?", (letter,)).rowcount
 
 
-def _letter(row: tuple[int, int, str, str, str, int, bytes]) -> DeadLetter:
-    number, at_us, source, topic, reason, size, payload = row
+def _letter(row: Any) -> DeadLetter:
+    number, at_us, source, topic, reason, size, payload, content_type, properties, retained = row
     return DeadLetter(
-        id=number, at_us=at_us, source=source, topic=topic, reason=reason, payload=payload, payload_bytes=size
+        id=number,
+        at_us=at_us,
+        source=source,
+        topic=topic,
+        reason=reason,
+        payload=payload,
+        payload_bytes=size,
+        content_type=content_type,
+        properties=_PROPERTIES.decode(properties),
+        retained=bool(retained),
     )

@@ -220,15 +220,15 @@ def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, version, tmp_pa
     """A payload past the limit is not kept whole: its head goes to the dead letters."""
 
     async def scenario():
-        intake = IntakeConfig(payload_bytes_max=10_000)
+        intake = IntakeConfig(payload_bytes_max=70_000)
         async with (
             a_broker(kind, tmp_path, version) as port,
             open_door(port, protocol=version, intake=intake) as running,
         ):
-            await send(port, version, b"a" * 10_000, b"b" * 10_001)
+            await send(port, version, b"a" * 70_000, b"b" * 70_001)
             small, large = await running.take(2)
-            assert (len(small.payload), small.size_bytes) == (10_000, 10_000)
-            assert (large.payload, large.size_bytes) == (b"b" * 4_096, 10_001)
+            assert (len(small.payload), small.size_bytes) == (70_000, 70_000)
+            assert (large.payload, large.size_bytes) == (b"b" * 65_536, 70_001)
             assert running.door.status().oversized_total == 1
 
     asyncio.run(scenario())

@@ -100,6 +100,7 @@ def test_every_act_reaches_the_daemon_with_who_did_it(place):
         client.act("/v1/resume")
         client.act("/v1/reload")
         client.act("/v1/deadletters/1/drop")
+        client.act("/v1/deadletters/1/retry")
     assert [(act, *details) for act, _, *details in steering.acts] == [
         ("release", LEASE.id, "over"),
         ("approve", RESTORE.id),
@@ -110,6 +111,7 @@ def test_every_act_reaches_the_daemon_with_who_did_it(place):
         ("resume",),
         ("reload",),
         ("drop", 1),
+        ("retry", 1),
     ]
     assert {act[1] for act in steering.acts} == {who or steering.acts[0][1]}
     assert f"pid {os.getpid()})" in steering.acts[0][1]

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from engine.operate.client import _UnixConnection
+from engine.operate.contract import Handed, Reason, Resolution
 from engine.operate.control import ControlServer
 from engine.operate.openapi import OPERATIONS, document
 from tests.support.steered import serving
@@ -14,6 +15,11 @@ from tests.support.stored import INCIDENT, LEASE, make_database
 from tests.support.wait import until
 
 DOCUMENT = document()
+BODIES = {
+    Resolution: {"resolution": "resolved"},
+    Reason: {"reason": "a test"},
+    Handed: {"events": [{}], "recording": "a.jsonl", "run": "r1"},
+}
 PLACES = {"incident": INCIDENT.id, "lease": LEASE.id, "number": "1", "step": "recover.0"}
 
 
@@ -73,7 +79,7 @@ def test_each_answer_is_as_the_document_says(socket_path, method, path, known):
     for name in re.findall(r"\{(\w+)\}", path):
         url = url.replace(f"{{{name}}}", PLACES[name] if known else "999999")
     operation = OPERATIONS[method, path]
-    body = {"resolution": "resolved"} if path.endswith("/close") else {"reason": "a test"} if operation.body else {}
+    body = BODIES.get(operation.body, {})
     status, kind, text = ask(socket_path, method, url, json.dumps(body).encode() if method == "POST" else None)
     if known:
         assert status in {200, 409}, text

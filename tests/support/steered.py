@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +13,19 @@ from engine.config import BudgetConfig
 from engine.diagnostics import error
 from engine.model import Mode
 from engine.operate import views
-from engine.operate.contract import Act, Done, Door, Live, LoadedRules, NotDone, NotFound, Stored
+from engine.operate.contract import (
+    Act,
+    Done,
+    Door,
+    Handed,
+    Handing,
+    Live,
+    LoadedRules,
+    NotDone,
+    NotFound,
+    Stored,
+    Taken,
+)
 from engine.operate.control import ControlServer
 from engine.operate.metrics import Metrics
 from engine.operate.scrape import Scrape
@@ -88,6 +101,16 @@ class FakeSteering:
     async def drop_deadletter(self, number: int, *, who: str) -> Act:
         self.acts.append(("drop", who, number))
         return Done(detail=f"dropped {number}")
+
+    async def retry_deadletter(self, number: int, *, who: str) -> Act:
+        self.acts.append(("retry", who, number))
+        return Done(detail=f"taken {number}") if number == 1 else NotDone(reason="still no event: not JSON")
+
+    async def hand_in(self, handed: Handed, *, who: str) -> Handing:
+        self.acts.append(("hand in", who, [json.loads(bytes(each)) for each in handed.events], handed))
+        if not handed.enforce:
+            return NotDone(reason="the daemon enforces")
+        return Taken(new=len(handed.events), duplicates=0)
 
 
 @contextlib.contextmanager
