@@ -25,6 +25,7 @@ from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
 from engine.cel.runtime import Want
 from engine.clock import SECOND_US, Clock, PositiveDuration, SystemClock
+from engine.collector import at_rest
 from engine.config import Config
 from engine.configfile import load_config
 from engine.contain.environment import Escalation, Protected
@@ -55,7 +56,6 @@ from engine.readiness import Readiness, beat_every_s
 from engine.rulefile.load import load_rules
 from engine.rulefile.rules import RuleSet
 from engine.shipped import Places, anchor, find_places
-from engine.statechange import StateChange
 from engine.steering import Reading, Steer
 from engine.store import audit, state
 from engine.store.batch import BatchLimits
@@ -277,12 +277,13 @@ class Daemon:
         seen = SeenIds(horizon_us=self._config.intake.dedup_horizon)
         now_us = self._clock.now_us()
 
-        def load(connection: Connection) -> tuple[list[StateChange], int]:
+        def load(connection: Connection) -> list[str]:
             seen.load(connection, now_us)
-            return list(state.load(connection)), int(state.fact(connection, CORE_CLOCK) or b"0")
+            return core.restore(state.load(connection), int(state.fact(connection, CORE_CLOCK) or b"0"))
 
-        rows, core_us = await store.read(load)
-        for notice in core.restore(rows, core_us):
+        with at_rest(settle=True):
+            notices = await store.read(load)
+        for notice in notices:
             _log.warning("state rebuilt from nothing", reason=notice)
         return core, seen
 

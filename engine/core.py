@@ -168,7 +168,7 @@ class Core:
         return self._windows.drain() + self._matches.drain()
 
     def restore(self, rows: Iterable[StateChange], core_us: int = 0) -> list[str]:
-        """Take over what was drained before, once, at start. Returns a sentence for each row that fits no rule."""
+        """Take over what was drained before, once, at start. Returns a sentence for each kind that fits no rule."""
         windows: list[StateChange] = []
         matches: list[StateChange] = []
         for row in rows:

@@ -9,7 +9,8 @@ from typing import Any
 from engine.cel.contract import CelFault, Scope
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
-from engine.detect.state import DetectState, KeyState
+from engine.detect.keystate import KeyState
+from engine.detect.state import DetectState
 from engine.detect.watch import Watch
 from engine.detectors.contract import Observation
 from engine.model import Event, Fault, Finding, Json, Key, Signal, Struct
@@ -55,6 +56,9 @@ def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: in
             continue
         if signal is not None:
             signals.append(signal)
+    if state.broken:
+        faults += [Fault(owner=name, field="detect", reason=why, at_us=at_us) for name, why in state.broken]
+        state.broken.clear()
     return Detected(tuple(signals), tuple(faults)) if signals or faults else NOTHING
 
 
@@ -70,9 +74,13 @@ def fire_timer(state: DetectState) -> Signal | None:
         finding = Finding(detail="held that long", event_ids=() if event is None else (event.id,))
         signal = _give(rule, kept, key, due_us, finding, event)
     elif kept.detector is not None:
-        found = kept.detector.tick(due_us)
-        later_us = kept.detector.due_us()
-        assert later_us is None or later_us > due_us, f"detector {kept.detector.method} does not come past its timer"
+        try:
+            found = kept.detector.tick(due_us)
+            later_us = kept.detector.due_us()
+            assert later_us is None or later_us > due_us, "it does not come past its timer"
+        except Exception as error:  # noqa: BLE001  # as in `_observe`
+            state.broken.append((rule.id, state.renew(rule, key, error)))
+            return None
         signal = None if found is None else _give(rule, kept, key, due_us, found, None)
     state.schedule(rule.id, key, kept)
     return signal
@@ -104,9 +112,12 @@ def _observe(watch: Watch, state: DetectState, scope: Scope, event: Event, at_us
     if kept.detector is None:
         found: Finding | None = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
     else:
-        found = kept.detector.update(
-            Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
-        )
+        try:
+            found = kept.detector.update(
+                Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
+            )
+        except Exception as error:  # the event would come again, and end the daemon again, for ever
+            raise _Fault("detect", state.renew(rule, key, error)) from error
     held = _hold(kept, found, event, at_us) if rule.for_us else found
     state.schedule(rule.id, key, kept)
     return None if held is None else _give(rule, kept, key, at_us, held, event)

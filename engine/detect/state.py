@@ -1,95 +1,26 @@
 """The windows per (signal, key): made, touched, evicted, timed, written down and read back.
 
-`judge` puts observations in; `engine.core` drains what changed and restores it at start.
+`judge` puts observations in; `engine.core` drains what changed and restores it at start. A key that was quiet for long,
+and each key after a restart, is kept as the bytes of its dump and becomes an object again when it is touched or timed:
+a million quiet keys cost their bytes, and a restart does not decode them.
 """
 
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from operator import itemgetter
 
 import msgspec
 
-from engine.detectors.contract import Detector
-from engine.model import Event, Key, SignalId
+from engine.detect.keystate import KeyState, head, version
+from engine.model import Key, SignalId, format_key
 from engine.rulefile.rules import SignalRule
 from engine.statechange import Space, StateChange
 
-FORMAT = 1
-"""Version of the layout below; the detector's own version is added to it."""
+WARM_MAX = 16_384
+"""Keys of a generation. As objects are kept those of this one and the one before, and a few whose turn has not come."""
+_PACKED_AT_ONCE_MIN = 1_024
 _HEAP_SLACK = 1_024
-
-
-class _Dump(msgspec.Struct, array_like=True):
-    used: int
-    given_us: int | None
-    since_us: int | None
-    newest_us: int | None
-    told: bool
-    hold_event: bytes | None
-    detector: bytes | None
-
-
-class KeyState:
-    """One key of one signal: the detector's window, the hold (`for`) and the last signal given (`cooldown`)."""
-
-    __slots__ = ("detector", "for_us", "given_us", "hold_event", "newest_us", "queued_us", "since_us", "told", "used")
-
-    def __init__(self, rule: SignalRule, lateness_us: int) -> None:
-        self.detector: Detector[Any] | None = None
-        if rule.detect is not None:
-            self.detector = rule.detect.create()
-            self.detector.lateness_us = lateness_us
-        self.for_us = rule.for_us
-        self.given_us: int | None = None
-        self.since_us: int | None = None
-        self.newest_us: int | None = None
-        self.told = False
-        self.hold_event: Event | None = None
-        self.used = 0
-        self.queued_us: int | None = None
-
-    def hold_due_us(self) -> int | None:
-        """When the hold will have lasted long enough, if no signal told so yet."""
-        return self.since_us + self.for_us if self.for_us and self.since_us is not None and not self.told else None
-
-    def due_us(self) -> int | None:
-        """When the next timer of this key is due."""
-        hold_us = self.hold_due_us()
-        detector_us = self.detector.due_us() if self.detector is not None else None
-        if hold_us is None or detector_us is None:
-            return detector_us if hold_us is None else hold_us
-        return min(hold_us, detector_us)
-
-    def release(self) -> None:
-        """The hold ends."""
-        self.since_us, self.told, self.hold_event = None, False, None
-
-    def dump(self) -> bytes:
-        """The whole state."""
-        event = self.hold_event
-        return msgspec.msgpack.encode(
-            _Dump(
-                self.used,
-                self.given_us,
-                self.since_us,
-                self.newest_us,
-                self.told,
-                # As JSON: an event may hold integers that msgpack has no room for.
-                None if event is None else msgspec.json.encode(event),
-                None if self.detector is None else self.detector.dump(),
-            )
-        )
-
-    def load(self, blob: bytes) -> None:
-        """Take the state of `dump` over; raises `msgspec.DecodeError` on anything else."""
-        state = msgspec.msgpack.decode(blob, type=_Dump)
-        if self.detector is not None and state.detector is not None:
-            self.detector.load(state.detector)
-        self.used, self.given_us, self.since_us = state.used, state.given_us, state.since_us
-        self.newest_us, self.told = state.newest_us, state.told
-        event = state.hold_event
-        self.hold_event = None if event is None else msgspec.json.decode(event, type=Event)
 
 
 class DetectState:
@@ -99,13 +30,21 @@ class DetectState:
         self._signals = signals
         self._keys_max = keys_max
         self._lateness_us = lateness_us
-        self._tables: dict[SignalId, dict[Key, KeyState]] = {}
+        self._tables: dict[SignalId, dict[Key, KeyState | bytes]] = {}
         self.queue: list[tuple[int, SignalId, Key]] = []
         """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
         self._dirty: set[tuple[SignalId, Key]] = set()
         self._gone: dict[tuple[str, Key], StateChange] = {}
+        self._young: set[tuple[SignalId, Key]] = set()
+        """Keys touched in this generation, which ends when they are WARM_MAX."""
+        self._old: set[tuple[SignalId, Key]] = set()
+        """Keys touched in the generation before."""
+        self._cold: set[tuple[SignalId, Key]] = set()
+        """Keys that are made bytes unless they are touched before their turn."""
         self._used = 0
         self.evictions: Counter[SignalId] = Counter()
+        self.broken: list[tuple[SignalId, str]] = []
+        """Of which signal a key began anew, and why; `judge` makes faults of it with the next event."""
 
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
@@ -113,7 +52,12 @@ class DetectState:
     def peek(self, signal: SignalId, key: Key) -> KeyState | None:
         """The state of a key, if there is one."""
         table = self._tables.get(signal)
-        return None if table is None else table.get(key)
+        if table is None:
+            return None
+        state = table.get(key)
+        if isinstance(state, bytes):
+            state = table[key] = self._unpack(self._signals[signal], key, state)
+        return state
 
     def touch(self, rule: SignalRule, key: Key) -> KeyState:
         """The state of a key, made if need be; the one touched longest ago goes when there are too many."""
@@ -127,6 +71,8 @@ class DetectState:
                 self._gone[rule.id, oldest] = _gone(rule, oldest)
                 self.evictions[rule.id] += 1
             state = KeyState(rule, self._lateness_us)
+        elif isinstance(state, bytes):
+            state = self._unpack(rule, key, state)
         table[key] = state
         self._used += 1
         state.used = self._used
@@ -142,6 +88,14 @@ class DetectState:
         heapq.heappush(self.queue, (due_us, signal, key))
         if len(self.queue) > 2 * len(self) + _HEAP_SLACK:
             self._rebuild_heap()
+
+    def renew(self, rule: SignalRule, key: Key, error: Exception) -> str:
+        """The detector of a key failed: the key begins anew; the sentence that says so."""
+        self._tables[rule.id][key] = KeyState(rule, self._lateness_us)
+        self._dirty.add((rule.id, key))
+        method = "" if rule.detect is None else rule.detect.method
+        what = f"{type(error).__name__}: {error}"
+        return f"`{method}` failed ({what}); what it remembered for {format_key(key)} begins anew"
 
     def due_us(self) -> int | None:
         """When the next timer of any key is due."""
@@ -165,7 +119,8 @@ class DetectState:
         if due_us is None:
             return None
         _, signal, key = heapq.heappop(self.queue)
-        state = self._tables[signal][key]
+        state = self.peek(signal, key)
+        assert state is not None, "what is due is there"
         state.queued_us = None
         self._dirty.add((signal, key))
         return due_us, self._signals[signal], key, state
@@ -179,59 +134,101 @@ class DetectState:
                 self._dirty.difference_update([(signal, key) for key in table])
                 del self._tables[signal]
         self._signals = signals
-        self._rebuild_heap()
+        self.queue = [each for each in self.queue if each[1] in self._tables]
+        heapq.heapify(self.queue)
 
     def drain(self) -> list[StateChange]:
         """What changed since the last call, each (signal, key) once."""
         changes: dict[tuple[str, Key], StateChange] = dict(self._gone)
         for signal, key in self._dirty:
-            rule, blob = self._signals[signal], self._tables[signal][key].dump()
+            rule, state = self._signals[signal], self._tables[signal][key]
+            blob = state if isinstance(state, bytes) else state.dump()
             changes[signal, key] = StateChange(
-                space=Space.WINDOWS, owner=signal, key=key, digest=rule.digest, state=blob, version=_version(rule)
+                space=Space.WINDOWS, owner=signal, key=key, digest=rule.digest, state=blob, version=version(rule)
             )
+        drained = [changes[each] for each in sorted(changes)]
+        self._young |= self._dirty
         self._dirty.clear()
         self._gone.clear()
-        return [changes[each] for each in sorted(changes)]
+        self._pack_quiet(max(_PACKED_AT_ONCE_MIN, 2 * len(drained)))
+        return drained
 
     def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
-        """Take over what was drained. Yields a sentence for each row that fits no rule and is thrown away."""
-        loaded: list[tuple[int, SignalRule, Key, KeyState]] = []
+        """Take over what was drained, unopened. Yields a sentence for each signal of which rows are thrown away."""
+        loaded: dict[SignalId, list[tuple[int, Key, bytes]]] = {}
+        unfit: dict[tuple[str, str], list[Key]] = {}
+        versions = {name: version(rule) for name, rule in self._signals.items()}
         for row in rows:
-            rule = self._signals.get(SignalId(row.owner))
-            if rule is None or row.digest != rule.digest or row.version != _version(rule) or row.state is None:
-                yield f"the window of signal {row.owner} for {dict(row.key)} is of other rules and begins anew"
-                self._gone[row.owner, row.key] = _as_gone(row)
-                continue
-            state = KeyState(rule, self._lateness_us)
+            signal, blob = SignalId(row.owner), row.state
+            rule = self._signals.get(signal)
             try:
-                state.load(row.state)
+                if rule is None or row.digest != rule.digest:
+                    why = "other rules"
+                elif row.version != versions[signal]:
+                    why = f"an unknown version ({row.version}, this Halon writes {versions[signal]})"
+                elif blob is None:
+                    why = "nothing"
+                else:
+                    start = head(blob)
+                    loaded.setdefault(signal, []).append((start.used, row.key, blob))
+                    if start.queued_us is not None:
+                        self.queue.append((start.queued_us, signal, row.key))
+                    continue
             except msgspec.DecodeError as error:
-                yield f"the window of signal {row.owner} for {dict(row.key)} can't be read and begins anew: {error}"
-                self._gone[row.owner, row.key] = _as_gone(row)
+                why = f"what can't be read ({error})"
+            unfit.setdefault((row.owner, why), []).append(row.key)
+            self._gone[row.owner, row.key] = msgspec.structs.replace(row, state=None)
+        for signal, kept in loaded.items():
+            kept.sort(key=itemgetter(0))
+            self._tables[signal] = {key: blob for _, key, blob in kept}
+            self._used = max(self._used, kept[-1][0])
+        heapq.heapify(self.queue)
+        for (owner, why), keys in unfit.items():
+            yield f"windows of signal {owner} are of {why} and begin anew: {_listed(keys)}"
+
+    def _unpack(self, rule: SignalRule, key: Key, blob: bytes) -> KeyState:
+        """The object of what was bytes; a new one, and a note of it, where they can't be read."""
+        state = KeyState(rule, self._lateness_us)
+        try:
+            state.load(blob)
+        except msgspec.DecodeError as error:
+            state = KeyState(rule, self._lateness_us)
+            self.broken.append((rule.id, f"what is remembered for {format_key(key)} can't be read: {error}"))
+            self._dirty.add((rule.id, key))
+        self._young.add((rule.id, key))
+        return state
+
+    def _pack_quiet(self, most: int) -> None:
+        """Make bytes of at most so many keys that were not touched for a generation. Nothing may be dirty."""
+        if len(self._young) >= WARM_MAX:
+            self._cold |= self._old
+            self._old, self._young = self._young, set()
+        for _ in range(min(most, len(self._cold))):
+            signal, key = place = self._cold.pop()
+            table = self._tables.get(signal)
+            if table is None or place in self._young or place in self._old:
                 continue
-            loaded.append((state.used, rule, row.key, state))
-        for used, rule, key, state in sorted(loaded, key=lambda each: each[0]):
-            self._tables.setdefault(rule.id, {})[key] = state
-            self._used = max(self._used, used)
-        self._rebuild_heap()
+            state = table.get(key)
+            if isinstance(state, KeyState):
+                table[key] = state.dump()
 
     def _rebuild_heap(self) -> None:
         self.queue = []
         for signal, table in self._tables.items():
             for key, state in table.items():
-                state.queued_us = state.due_us()
-                if state.queued_us is not None:
-                    self.queue.append((state.queued_us, signal, key))
+                if isinstance(state, bytes):
+                    queued_us = head(state).queued_us
+                else:
+                    queued_us = state.queued_us = state.due_us()
+                if queued_us is not None:
+                    self.queue.append((queued_us, signal, key))
         heapq.heapify(self.queue)
-
-
-def _version(rule: SignalRule) -> int:
-    return 1_000 * FORMAT + (rule.detect.detector.version if rule.detect else 0)
 
 
 def _gone(rule: SignalRule, key: Key) -> StateChange:
     return StateChange(space=Space.WINDOWS, owner=rule.id, key=key, digest=rule.digest, state=None)
 
 
-def _as_gone(row: StateChange) -> StateChange:
-    return msgspec.structs.replace(row, state=None)
+def _listed(keys: list[Key]) -> str:
+    """`3 keys, such as run=a`."""
+    return f"{len(keys):,} key{'' if len(keys) == 1 else 's'}, such as {format_key(keys[0])}"

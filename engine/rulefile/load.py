@@ -5,14 +5,13 @@ files are gathered, then lists and incident types are read, then signals, playbo
 is unknown only where no file declares it; what is declared wrongly is reported once, where it stands.
 """
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.action import Catalogue
 from engine.clock import SECOND_US
+from engine.collector import at_rest
 from engine.detectors.contract import DetectorTable
 from engine.diagnostics import Diagnostic, has_errors
 from engine.model import IncidentType, Json
@@ -35,19 +34,7 @@ STEP_TIMEOUT_US = 30 * SECOND_US
 STEP_RETRIES = 2
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Loading makes hundreds of objects per rule, which stay: to look for cycles took a quarter of the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@_uncollected()
+@at_rest()
 def load_rules(
     paths: Sequence[Path],
     *,
@@ -72,7 +59,7 @@ def load_rules(
     )
 
 
-@_uncollected()
+@at_rest()
 def check_files(
     files: Sequence[TomlFile],
     unread: Sequence[Diagnostic] = (),

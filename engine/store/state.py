@@ -6,12 +6,15 @@ format, and whoever loads it throws away what does not fit.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from sys import intern
 
 import msgspec
 
 from engine.model import Key, Struct
 from engine.statechange import Space, StateChange
-from engine.store.rows import decode_any, encode
+from engine.store.rows import encode
+
+_keys = msgspec.json.Decoder(Key)
 
 
 def put(connection: sqlite3.Connection, changes: Iterable[StateChange]) -> None:
@@ -48,8 +51,9 @@ def load(connection: sqlite3.Connection) -> Iterator[StateChange]:
         for owner, key, digest, version, state in connection.execute(
             f"SELECT owner, key, digest, version, state FROM {space.value} ORDER BY rowid"
         ):
-            known = decode_any(key, Key)
-            yield StateChange(space=space, owner=owner, key=known, digest=digest, version=version, state=state)
+            # A million keys have a handful of names, owners and digests: each is kept once.
+            known = tuple([(intern(name), value) for name, value in _keys.decode(key)])
+            yield StateChange(space, intern(owner), known, intern(digest), state, version)
 
 
 def put_fact(connection: sqlite3.Connection, name: str, body: bytes) -> None:

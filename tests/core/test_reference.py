@@ -1,11 +1,13 @@
 """The core against the brute-force reference, on generated rule sets and streams."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_US, Duration
 from engine.config import IntakeConfig, LimitsConfig
 from engine.core import Core
+from engine.detect import state as windows
 from engine.model import Event, IncidentState
 from tests.core.reference import Reference
 from tests.support.rules import rules_of
@@ -155,14 +157,25 @@ def shown_reference(incidents):
     return sorted(shown)
 
 
-def restarted(core, rules, store):
-    """A new core with what the old one wrote down: as after a crash."""
+@pytest.fixture(autouse=True)
+def _packed_soon(monkeypatch):
+    """Windows become bytes whenever they are written down, not only when there are thousands of them."""
+    monkeypatch.setattr(windows, "WARM_MAX", 0)
+
+
+def write_down(core, store):
+    """What the store does at a commit."""
     for change in core.drain_changes():
         place = (change.space, change.owner, change.key)
         if change.state is None:
             store.pop(place, None)
         else:
             store[place] = change
+
+
+def restarted(core, rules, store):
+    """A new core with what the old one wrote down: as after a crash."""
+    write_down(core, store)
     fresh = Core(rules, LIMITS, INTAKE)
     assert fresh.restore(store.values(), core.core_us) == []
     assert fresh.drain_changes() == []
@@ -177,6 +190,8 @@ def play(text, stream):
     reference = Reference(rules, lateness=late, ahead=ahead, evidence_max=EVIDENCE_MAX)
     for number, entry in enumerate(stream):
         reference.log.clear()
+        if number % 3 == 0:
+            write_down(core, store)
         if entry[0] == "restart":
             core = restarted(core, rules, store)
             continue
