@@ -62,6 +62,7 @@ from engine.store.batch import BatchLimits
 from engine.store.connection import Connection, move_aside
 from engine.store.database import Store
 from engine.store.errors import StoreCorrupt, StoreError
+from engine.store.recorder import RecorderLimits
 from engine.store.seen import SeenIds, digest
 
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
@@ -349,6 +350,12 @@ def _pipeline_config(config: Config) -> PipelineConfig:
             contain_within_us=config.incidents.contain_within,
             investigate_within_us=config.incidents.investigate_within,
             recover_within_us=config.incidents.recover_within,
+            recorder=RecorderLimits(
+                events_max=config.recorder.events_max,
+                bytes_max=config.recorder.bytes_max,
+                age_us=config.recorder.age,
+            ),
+            pin_after_us=config.recorder.after,
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from engine.clock import SECOND_US, Duration, PositiveDuration
-from engine.model import Json, Mode, Struct
+from engine.model import Json, Mode, Resolution, Struct
 
 Count = Annotated[int, Meta(ge=1, le=100_000_000)]
 CountOrNone = Annotated[int, Meta(ge=0, le=100_000_000)]
@@ -162,12 +162,42 @@ class LimitsConfig(Struct, frozen=True):
     matches_per_rule_max: Count = 100_000
 
 
+class EscalationConfig(Struct, frozen=True):
+    """One entry of `escalation`: what is said `after` a deadline was missed, and to whom."""
+
+    after: Duration
+    channel: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}\Z")] = ""
+    level: Literal["info", "success", "warning", "failure"] = "warning"
+
+
 class IncidentsConfig(Struct, frozen=True):
     """`[incidents]`"""
 
     contain_within: PositiveDuration = _seconds(900)
     investigate_within: PositiveDuration = _seconds(7_200)
     recover_within: PositiveDuration = _seconds(86_400)
+    escalation: Annotated[tuple[EscalationConfig, ...], Meta(max_length=20)] = (
+        EscalationConfig(after=Duration(0)),
+        EscalationConfig(after=_seconds(900), level="failure"),
+        EscalationConfig(after=_seconds(3_600), level="failure"),
+        EscalationConfig(after=_seconds(14_400), level="failure"),
+    )
+    close_recovered: bool = False
+    reopen_within: Duration = _seconds(86_400)
+    reopen: tuple[Resolution, ...] = (Resolution.RESOLVED,)
+    watch_for: Duration = _seconds(86_400)
+
+
+class RecorderConfig(Struct, frozen=True):
+    """`[recorder]`"""
+
+    events_max: CountOrNone = 100_000
+    bytes_max: Count = 67_108_864
+    age: PositiveDuration = _seconds(3_600)
+    before: Duration = _seconds(300)
+    after: Duration = _seconds(60)
+    pinned_events_max: Count = 1_000
+    pinned_bytes_max: Count = 67_108_864
 
 
 class ContainConfig(Struct, frozen=True):
@@ -211,6 +241,7 @@ class Config(Struct, frozen=True):
     store: StoreConfig = StoreConfig()
     limits: LimitsConfig = LimitsConfig()
     incidents: IncidentsConfig = IncidentsConfig()
+    recorder: RecorderConfig = RecorderConfig()
     contain: ContainConfig = ContainConfig()
     guards: GuardsConfig = GuardsConfig()
     actions: dict[str, dict[str, Json]] = {}

@@ -115,6 +115,15 @@ class IncidentState(StrEnum):
     CLOSED = "closed"
 
 
+class Resolution(StrEnum):
+    """How an incident ended."""
+
+    RESOLVED = "resolved"
+    FALSE_POSITIVE = "false-positive"
+    DUPLICATE = "duplicate"
+    ACCEPTED_RISK = "accepted-risk"
+
+
 class IntentState(StrEnum):
     """How far the execution of one intent has come. Only `verified` counts as done."""
 
@@ -191,7 +200,8 @@ class Incident(Struct, frozen=True):
     """Signals that a rule mapped to one incident type for one key.
 
     `signals` holds the evidence (bounded; `absorbed` counts all that came). At most one incident per (type, key) is
-    not closed at any time.
+    not closed at any time. Reopened, it keeps its id and its evidence: `steps_from` says how many steps of each phase
+    were decided before that, which count for nothing since.
     """
 
     id: IncidentId
@@ -210,6 +220,10 @@ class Incident(Struct, frozen=True):
     contained_us: int | None = None
     closed_us: int | None = None
     resolution: str = ""
+    acked_by: str = ""
+    duplicate_of: str = ""
+    reopened: int = 0
+    steps_from: tuple[int, int, int] = (0, 0, 0)
 
 
 class Intent(Struct, frozen=True):

@@ -147,7 +147,7 @@ class Pipeline:
         """
         async with self._core_lock:
             step = change(self._core)
-            batch = self._batch((), [step] if step is not None else [], seen=[], letters=[], judged=[])
+            batch = self._batch((), [step] if step is not None else [], events=[], seen=[], letters=[], judged=[])
             if not await self._commit(batch):
                 raise StoreBusyOrFull(self.commit_failing)
         self._submit(batch.intents)
@@ -184,6 +184,7 @@ class Pipeline:
         Takes messages until they held `batch_events_max` events; the others are left for the next batch.
         """
         steps: list[CoreStep] = []
+        events: list[Event] = []
         letters: list[DeadLetter] = []
         seen: list[bytes] = []
         judged: list[tuple[str, str, str]] = []
@@ -205,13 +206,14 @@ class Pipeline:
                 if not new:
                     continue
                 seen.append(identity)
+                events.append(item)
                 steps.append(self._core.event(item, message.received_us))
         received, self._pending = received[:taken], received[taken:]
         # While events come, they move the core's time themselves, so that none is overtaken by the clock.
         if not self._pending and not len(self._doors) and self._held_s() <= 0:
             self._flowing_since_s = None
             steps.append(self._core.tick(self._clock.now_us()))
-        batch = self._batch(received, steps, seen=seen, letters=letters, judged=judged)
+        batch = self._batch(received, steps, events=events, seen=seen, letters=letters, judged=judged)
         return batch if received or _has_changes(batch.changes) else None
 
     def _held_s(self) -> float:
@@ -235,6 +237,7 @@ class Pipeline:
         received: Sequence[Received],
         steps: Sequence[CoreStep],
         *,
+        events: Sequence[Event],
         seen: Sequence[bytes],
         letters: Sequence[DeadLetter],
         judged: Sequence[tuple[str, str, str]],
@@ -243,6 +246,7 @@ class Pipeline:
         changes = BatchChanges(
             at_us=received[0].received_us if received else self._clock.now_us(),
             seen=tuple(seen),
+            events=tuple(events),
             matched_us=self._clock.now_us(),
             states=tuple(drained),
             facts=((CORE_CLOCK, str(self._core.core_us).encode()),),

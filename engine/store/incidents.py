@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from engine.model import Incident, IncidentId, IncidentState, Signal
-from engine.store import audit
+from engine.model import Incident, IncidentId, IncidentState, Signal, Struct
+from engine.store import audit, deadlines, happenings
+from engine.store.happenings import What
 from engine.store.rows import decode, decode_any, encode
 
 _COLUMNS = (
     "incidents.id, incidents.body, incidents.state, incidents.contained_us, incidents.closed_us, "
-    "incidents.resolution, evidence.signals"
+    "incidents.resolution, incidents.acked_by, incidents.duplicate_of, evidence.signals"
 )
 _FROM = "FROM incidents LEFT JOIN evidence ON evidence.incident = incidents.id"
 
@@ -50,6 +51,9 @@ def put(connection: sqlite3.Connection, incident: Incident, *, at_us: int) -> bo
     )
     if new:
         audit.append(connection, "incident.opened", at_us, _opened(incident))
+        happenings.put(
+            connection, incident.id, What.OPEN, at_us=at_us, reason=f"rule {incident.rule} fired", body={"from": None}
+        )
     return new
 
 
@@ -103,28 +107,65 @@ def move(
     who: str,
     reason: str = "",
     resolution: str = "",
+    duplicate_of: str = "",
 ) -> bool:
-    """Change how far an incident has come, with an audit record; False where it stands there already.
+    """Change how far an incident has come, with a happening and an audit record; False where it stands there already.
 
     `contained_us` is set on reaching `contained`, and cleared on going back to `open`: containment that was lost is
-    not containment.
+    not containment. Deadlines whose work is done in `state` are met.
     """
     row = connection.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
     if row is None or row[0] == state.value:
         return False
     connection.execute(
-        "UPDATE incidents SET state = ?, updated_us = max(updated_us, ?), resolution = ?, "
+        "UPDATE incidents SET state = ?, updated_us = max(updated_us, ?), resolution = ?, duplicate_of = ?, "
         "contained_us = CASE ? WHEN 'contained' THEN coalesce(contained_us, ?) WHEN 'open' THEN NULL "
         "ELSE contained_us END, closed_us = CASE ? WHEN 'closed' THEN ? ELSE NULL END WHERE id = ?",
-        (state.value, at_us, resolution, state.value, at_us, state.value, at_us, incident),
+        (state.value, at_us, resolution, duplicate_of, state.value, at_us, state.value, at_us, incident),
     )
+    deadlines.note_state(connection, incident, state, at_us=at_us)
+    body = {"from": row[0], "resolution": resolution}
+    if duplicate_of:
+        body["duplicate_of"] = duplicate_of
+    happenings.put(connection, incident, What(state.value), at_us=at_us, who=who, reason=reason, body=body)
     audit.append(
         connection,
         f"incident.{state.value}",
         at_us,
-        {"incident": incident, "from": row[0], "who": who, "reason": reason, "resolution": resolution},
+        {"incident": incident, "who": who, "reason": reason, **body},
     )
     return True
+
+
+def acknowledge(connection: sqlite3.Connection, incident: IncidentId, *, at_us: int, who: str, reason: str) -> None:
+    """Somebody looks after it; the last who said so is named."""
+    connection.execute("UPDATE incidents SET acked_by = ? WHERE id = ?", (who, incident))
+    happenings.put(connection, incident, What.ACKNOWLEDGED, at_us=at_us, who=who, reason=reason)
+    audit.append(connection, "incident.acknowledged", at_us, {"incident": incident, "who": who, "reason": reason})
+
+
+class Stage(Struct, frozen=True):
+    """How far an incident has come, and what of it decides what comes next."""
+
+    state: IncidentState
+    acked_by: str
+    steps_from: tuple[int, int, int]
+
+
+def stage_of(connection: sqlite3.Connection, incident: IncidentId) -> Stage | None:
+    """The stage of one incident; None where there is none."""
+    row = connection.execute("SELECT state, acked_by, body FROM incidents WHERE id = ?", (incident,)).fetchone()
+    if row is None:
+        return None
+    return Stage(
+        state=IncidentState(row[0]), acked_by=row[1], steps_from=msgspec.json.decode(row[2], type=_StepsFrom).steps_from
+    )
+
+
+class _StepsFrom(msgspec.Struct):
+    """Of an incident's body, what its stage needs."""
+
+    steps_from: tuple[int, int, int] = (0, 0, 0)
 
 
 def _opened(incident: Incident) -> dict[str, Any]:
@@ -150,13 +191,15 @@ def _opened(incident: Incident) -> dict[str, Any]:
 
 
 def _incident(row: tuple[Any, ...]) -> Incident:
-    _, body, state, contained_us, closed_us, resolution, signals = row
+    _, body, state, contained_us, closed_us, resolution, acked_by, duplicate_of, signals = row
     return msgspec.structs.replace(
         decode(body, Incident),
         state=IncidentState(state),
         contained_us=contained_us,
         closed_us=closed_us,
         resolution=resolution,
+        acked_by=acked_by,
+        duplicate_of=duplicate_of,
         signals=decode_any(signals, tuple[Signal, ...]) if signals is not None else (),
     )
 

@@ -11,6 +11,10 @@ RELEASE = "release:"
 """Names of timers at which a lease is let go of, once more or at last: `release:LEASE`."""
 
 
+PIN = "pin:"
+"""Names of timers at which the recorded events around an incident are kept: `pin:before:INCIDENT`, `pin:after:…`."""
+
+
 class Timer(Struct, frozen=True):
     """Something due at a time; a later timer of the same name takes its place."""
 

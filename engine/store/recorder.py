@@ -1,0 +1,183 @@
+"""The flight recorder: the events of the last while as they were judged: what came just before is there afterwards.
+
+One row per committed batch, written in its transaction. A ring: past its bounds of events, bytes and age the oldest
+rows go. What belongs to an incident is pinned: copied out before the ring has gone on (`engine.contain.pinning`).
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from engine.clock import SECOND_US
+from engine.model import Event, IncidentId, Json, Key, Struct
+
+ROWS_PRUNED_MAX = 8
+"""Rows that one batch removes at most: more than it adds, so that smaller bounds are reached in a while."""
+DEPTH_MAX = 4
+"""How deep in its data a value is looked for."""
+VALUES_MAX = 1_000
+"""How many values of an event are looked at."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(tuple[Event, ...])
+_PINNED = msgspec.json.Decoder(tuple[Event, ...])
+
+
+class RecorderLimits(Struct, frozen=True):
+    """The bounds of the ring; 0 events: nothing is recorded."""
+
+    events_max: int = 100_000
+    bytes_max: int = 64 * 1_048_576
+    age_us: int = 3_600 * SECOND_US
+
+
+class Pinned(Struct, frozen=True):
+    """What was kept for an incident: the events, and how many more there were than may be kept."""
+
+    incident: IncidentId
+    at_us: int
+    from_us: int
+    until_us: int
+    events: tuple[Event, ...]
+    left_out: int = 0
+
+
+class Held(Struct, frozen=True):
+    """How much the ring holds, and since when."""
+
+    events: int
+    bytes: int
+    since_us: int | None
+
+
+def put(connection: sqlite3.Connection, events: Sequence[Event], at_us: int, limits: RecorderLimits) -> None:
+    """Record the events of one batch, and let go of what is past the bounds."""
+    if not events or not limits.events_max:
+        return
+    body = _ENCODER.encode(events)
+    times = [event.time_us for event in events]
+    row = connection.execute("SELECT events_to, bytes_to FROM recorded ORDER BY seq DESC LIMIT 1").fetchone()
+    events_to, bytes_to = (row[0] + len(events), row[1] + len(body)) if row else (len(events), len(body))
+    connection.execute(
+        "INSERT INTO recorded (at_us, first_us, last_us, events, bytes, events_to, bytes_to, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (at_us, min(times), max(times), len(events), len(body), events_to, bytes_to, body),
+    )
+    connection.execute(
+        "DELETE FROM recorded WHERE seq IN (SELECT seq FROM (SELECT seq, at_us, events_to - events AS before, "
+        "bytes_to - bytes AS bytes_before FROM recorded ORDER BY seq LIMIT ?) "
+        "WHERE at_us < ? OR before < ? OR bytes_before < ?) AND seq < last_insert_rowid()",
+        (ROWS_PRUNED_MAX, at_us - limits.age_us, events_to - limits.events_max, bytes_to - limits.bytes_max),
+    )
+
+
+def scan(
+    connection: sqlite3.Connection, *, from_us: int | None = None, until_us: int | None = None
+) -> Iterator[tuple[int, Event]]:
+    """(arrival, event) of what the ring holds with `from_us` <= time < `until_us`, in the order of arrival."""
+    least, most = -(2**62) if from_us is None else from_us, 2**62 if until_us is None else until_us
+    rows = connection.execute(
+        "SELECT at_us, body FROM recorded WHERE last_us >= ? AND first_us < ? ORDER BY seq", (least, most)
+    )
+    for at_us, body in rows:
+        for event in _DECODER.decode(body):
+            if least <= event.time_us < most:
+                yield at_us, event
+
+
+def held(connection: sqlite3.Connection) -> Held:
+    """How much the ring holds."""
+    events, size, since_us = connection.execute("SELECT sum(events), sum(bytes), min(at_us) FROM recorded").fetchone()
+    return Held(events=events or 0, bytes=size or 0, since_us=since_us)
+
+
+def pin(connection: sqlite3.Connection, pinned: Pinned, *, kept_bytes_max: int) -> list[IncidentId]:
+    """Keep the events of an incident, in place of an earlier choice; the incidents that had to give theirs up."""
+    body = zlib.compress(msgspec.json.encode(pinned.events), 6)
+    connection.execute(
+        "INSERT INTO pinned (incident, at_us, from_us, until_us, events, left_out, bytes, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET at_us = excluded.at_us, "
+        "from_us = excluded.from_us, until_us = excluded.until_us, events = excluded.events, "
+        "left_out = excluded.left_out, bytes = excluded.bytes, body = excluded.body",
+        (
+            pinned.incident,
+            pinned.at_us,
+            pinned.from_us,
+            pinned.until_us,
+            len(pinned.events),
+            pinned.left_out,
+            len(body),
+            body,
+        ),
+    )
+    gone: list[IncidentId] = []
+    (total,) = connection.execute("SELECT sum(bytes) FROM pinned").fetchone()
+    for incident, size in connection.execute("SELECT incident, bytes FROM pinned ORDER BY at_us, incident").fetchall():
+        if total <= kept_bytes_max or incident == pinned.incident:
+            break
+        connection.execute("DELETE FROM pinned WHERE incident = ?", (incident,))
+        gone.append(incident)
+        total -= size
+    return gone
+
+
+def pinned_of(connection: sqlite3.Connection, incident: IncidentId) -> Pinned | None:
+    """What was kept for an incident, or None."""
+    row = connection.execute(
+        "SELECT at_us, from_us, until_us, left_out, body FROM pinned WHERE incident = ?", (incident,)
+    ).fetchone()
+    if row is None:
+        return None
+    at_us, from_us, until_us, left_out, body = row
+    return Pinned(
+        incident=incident,
+        at_us=at_us,
+        from_us=from_us,
+        until_us=until_us,
+        events=_PINNED.decode(zlib.decompress(body)),
+        left_out=left_out,
+    )
+
+
+def concerns(wanted: Iterable[str]) -> Callable[[Event], bool]:
+    """Whether an event concerns all of `wanted`: each is its subject, its source, or a value in its data or extensions.
+
+    A key is made by an expression of its signal's, so that its name says nothing about where its value stands.
+    """
+    values = frozenset(wanted)
+    return lambda event: values <= values_of(event)
+
+
+def of_key(key: Key) -> tuple[str, ...]:
+    """The values of a key."""
+    return tuple(value for _, value in key)
+
+
+def values_of(event: Event) -> set[str]:
+    """The texts and numbers that an event mentions, as text; at most VALUES_MAX, at most DEPTH_MAX deep."""
+    found = {event.source}
+    if event.subject is not None:
+        found.add(event.subject)
+    _gather(event.data, found, DEPTH_MAX)
+    _gather(event.ext, found, DEPTH_MAX)
+    return found
+
+
+def _gather(value: Json, found: set[str], depth: int) -> None:
+    if len(found) >= VALUES_MAX or depth == 0:
+        return
+    match value:
+        case str():
+            found.add(value)
+        case bool() | None:
+            return
+        case int() | float():
+            found.add(f"{value:g}" if isinstance(value, float) else str(value))
+        case list():
+            for each in value:
+                _gather(each, found, depth - 1)
+        case dict():
+            for each in value.values():
+                _gather(each, found, depth - 1)

@@ -1,0 +1,125 @@
+"""The flight recorder on a real SQLite file: what it holds, what it lets go of, what is pinned."""
+
+import pytest
+
+from engine.model import Event, IncidentId
+from engine.store import recorder
+from engine.store.connection import connect
+from engine.store.migrate import migrate, shipped
+from engine.store.recorder import Pinned, RecorderLimits
+from tests.support.acting import START_US
+
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+def connection(tmp_path):
+    """A fresh database."""
+    made = connect(tmp_path / "halon.db")
+    migrate(made, tmp_path / "halon.db", shipped())
+    yield made
+    made.close()
+
+
+def event(number, **more):
+    """An event, so many seconds after the start."""
+    given = {"id": f"e{number}", "source": "/s", "type": "t", "time_us": START_US + number * SECOND_US}
+    return Event(**{**given, **more})
+
+
+def record(connection, *numbers, at=0, limits=None, **more):
+    """Record one batch that arrived at `at` seconds."""
+    events = [event(number, **more) for number in numbers]
+    recorder.put(connection, events, START_US + at * SECOND_US, limits or RecorderLimits())
+
+
+def ids(connection, **between):
+    """The ids of what the ring holds."""
+    return [each.id for _, each in recorder.scan(connection, **between)]
+
+
+def test_events_are_given_back_as_they_were_judged_in_the_order_of_arrival(connection):
+    """Data of every kind survives, and the batch they came in says when they arrived."""
+    odd = event(5, subject="run-7", data={"a": [1, 2.5, None, {"b": "ä"}]}, ext={"traceparent": "x"})
+    recorder.put(connection, [odd, event(1)], START_US + 9, RecorderLimits())
+    assert list(recorder.scan(connection)) == [(START_US + 9, odd), (START_US + 9, event(1))]
+
+
+def test_a_stretch_of_time_is_asked_for_by_event_time(connection):
+    """From the first moment of it, up to and without the last."""
+    record(connection, 1, 5)
+    record(connection, 3, 9)
+    assert ids(connection, from_us=START_US + 3 * SECOND_US, until_us=START_US + 9 * SECOND_US) == ["e5", "e3"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        (RecorderLimits(events_max=4), ["e6", "e7", "e8", "e9"]),
+        (RecorderLimits(age_us=2 * SECOND_US), ["e4", "e5", "e6", "e7", "e8", "e9"]),
+        (RecorderLimits(events_max=0), []),
+    ],
+)
+def test_the_oldest_batches_go_past_a_bound(connection, limits, left):
+    """By count and by age, batch by batch; nothing is recorded where the bound is 0."""
+    for at in range(5):
+        record(connection, 2 * at, 2 * at + 1, at=at, limits=limits)
+    assert ids(connection) == left
+
+
+def test_bytes_are_bounded_too(connection):
+    """However few events they are."""
+    for at in range(50):
+        record(connection, at, at=at, limits=RecorderLimits(bytes_max=20_000), data={"text": "x" * 1_000})
+    held = recorder.held(connection)
+    assert 10_000 < held.bytes <= 20_000
+    assert ids(connection)[-1] == "e49"
+
+
+def test_smaller_bounds_are_reached_in_a_while(connection):
+    """A batch removes more rows than it adds."""
+    for at in range(40):
+        record(connection, at, at=at)
+    for at in range(40, 46):
+        record(connection, at, at=at, limits=RecorderLimits(events_max=3))
+    assert ids(connection) == ["e43", "e44", "e45"]
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted", "concerns"),
+    [
+        ({"subject": "m-17"}, ["m-17"], True),
+        ({"source": "m-17"}, ["m-17"], True),
+        ({"data": {"deploy": [{"model": "m-17"}]}}, ["m-17"], True),
+        ({"data": {"job": 17}}, ["17"], True),
+        ({"data": {"job": 1.5}}, ["1.5"], True),
+        ({"ext": {"tenant": "m-17"}}, ["m-17"], True),
+        ({"data": {"model": "m-170"}}, ["m-17"], False),
+        ({"data": {"m-17": 1}}, ["m-17"], False),
+        ({"data": True}, ["True"], False),
+        ({"subject": "m-17", "data": {"client": "c-1"}}, ["m-17", "c-1"], True),
+        ({"subject": "m-17"}, ["m-17", "c-1"], False),
+        ({"data": {"a": {"b": {"c": {"d": {"e": "m-17"}}}}}}, ["m-17"], False),
+        ({}, [], True),
+    ],
+)
+def test_an_event_concerns_a_key_if_it_mentions_all_of_its_values(more, wanted, concerns):
+    """As subject, source or value, whole; names of fields do not count, nor what lies too deep."""
+    assert recorder.concerns(wanted)(event(1, **more)) is concerns
+
+
+def test_pinned_events_stay_when_the_ring_has_gone_on_and_give_way_to_newer_incidents(connection):
+    """The oldest incident's go first, and never those that were pinned just now."""
+    events = tuple(event(number, data={"n": number * 7919}) for number in range(50))
+    names = [IncidentId(f"inc-{number}") for number in range(4)]
+    gone = []
+    for place, name in enumerate(names):
+        kept = Pinned(
+            incident=name, at_us=START_US + place, from_us=START_US, until_us=START_US + 9, events=events, left_out=3
+        )
+        gone += recorder.pin(connection, kept, kept_bytes_max=1_500)
+    assert gone
+    assert gone == names[: len(gone)]
+    assert recorder.pinned_of(connection, names[0]) is None
+    found = recorder.pinned_of(connection, names[-1])
+    assert (found.events, found.left_out) == (events, 3)
