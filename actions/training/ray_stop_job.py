@@ -1,6 +1,6 @@
 """`ray.stop-job`: a submitted job of a Ray cluster to one whose driver and workers are ended.
 
-Source: Ray's job submission REST API; its answers in the tests were recorded from Ray 2.60.
+Source: Ray's job submission REST API, tried on Ray 2.60.
 """
 
 import asyncio

@@ -44,6 +44,9 @@ PACKAGES = {
 }
 """Binary to the Debian package that holds it; scripts/packages.sh installs them all."""
 
+_PARTS = Path(__file__).parents[2] / ".venv-parts" / "bin"
+"""Servers from PyPI; scripts/parts.sh installs them."""
+
 _FOLDERS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -58,6 +61,12 @@ def need(binary: str) -> str:
     )
     found = shutil.which(binary, path=path)
     return found or missing(f"`{binary}` is not installed: apt-get install {PACKAGES.get(binary, binary)}")
+
+
+def need_part(command: str) -> str:
+    """The path of a command in .venv-parts, or a skip (an error where CI=true) that says how to make it."""
+    path = _PARTS / command
+    return str(path) if path.exists() else missing(f"`{command}` is not installed: make parts")
 
 
 def need_root(why: str) -> None:
@@ -103,6 +112,7 @@ def server(
     ready: Callable[[], object],
     env: dict[str, str] | None = None,
     stop_s: float = 10.0,
+    within_s: float = 30.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a real server until the block ends; its output goes to `log`, which is shown where it does not come up."""
     with log.open("ab") as output:
@@ -111,7 +121,7 @@ def server(
         )
     try:
         try:
-            until(lambda: process.poll() is not None or ready(), within_s=30, what=f"{argv[0]} is ready")
+            until(lambda: process.poll() is not None or ready(), within_s=within_s, what=f"{argv[0]} is ready")
             assert process.poll() is None, f"{argv[0]} ended with exit code {process.poll()}"
         except AssertionError as error:
             text = log.read_text(errors="replace")[-4_000:]

@@ -1,112 +1,34 @@
-"""MLflow's model registry: a stand-in, unless HALON_TEST_MLFLOW names the `mlflow` command of an installed MLflow.
+"""The model registry of a real MLflow server with its database in SQLite."""
 
-MLflow takes 240 MB and twenty seconds to start. The stand-in answers the requests of the actions in the shapes of
-MLflow 3.17, against which the same tests were run.
-"""
-
-import http.server
 import json
 import os
-import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from tests.actions.harness.base import Failure, Harness, silent
-from tests.support.realparts import free_port, listening, server
+from tests.support.realparts import free_port, listening, need_part, server
 
 _API = "/api/2.0/mlflow"
-
-
-class Registry(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-    def answer(self, status, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def none(self):
-        return self.answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"})
-
-    def shown(self, name, number):
-        model = self.server.models[name]
-        tags = [{"key": key, "value": value} for key, value in model["versions"][number].items()]
-        aliases = [alias for alias, named in model["aliases"].items() if named == number]
-        return {"name": name, "version": number, "status": "READY", "tags": tags, "aliases": aliases}
-
-    def handle_one(self):
-        url = urlsplit(self.path)
-        given = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        given |= {key: value[0] for key, value in parse_qs(url.query).items()}
-        path = url.path.removeprefix(_API)
-        name = given.get("name") or given.get("filter", "").partition("'")[2].rstrip("'")
-        models = self.server.models
-        if path == "/registered-models/create":
-            models[name] = {"versions": {}, "aliases": {}}
-        if path == "/model-versions/search" and name not in models:
-            return self.answer(200, {})
-        if name not in models:
-            return self.none()
-        model, number, alias = models[name], given.get("version"), given.get("alias")
-        match self.command, path:
-            case "POST", "/model-versions/create":
-                number = str(len(model["versions"]) + 1)
-                model["versions"][number] = {each["key"]: each["value"] for each in given.get("tags", [])}
-            case "GET", "/model-versions/search":
-                found = [self.shown(name, each) for each in sorted(model["versions"], key=int, reverse=True)]
-                return self.answer(200, {"model_versions": found})
-            case "GET", "/registered-models/alias":
-                # MLflow answers 400 for an alias that is not there, as the real one does.
-                if alias not in model["aliases"]:
-                    return self.answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "alias not found."})
-                return self.answer(200, {"model_version": self.shown(name, model["aliases"][alias])})
-            case "POST", "/registered-models/alias":
-                model["aliases"][alias] = number
-            case "DELETE", "/registered-models/alias":
-                model["aliases"].pop(alias, None)
-            case _ if number not in model["versions"]:
-                return self.none()
-            case "GET", "/model-versions/get":
-                return self.answer(200, {"model_version": self.shown(name, number)})
-            case "POST", "/model-versions/set-tag":
-                model["versions"][number][given["key"]] = given["value"]
-            case "DELETE", "/model-versions/delete-tag":
-                model["versions"][number].pop(given["key"], None)
-        return self.answer(200, {})
-
-    do_GET = do_POST = do_DELETE = handle_one  # noqa: N815  # names that http.server looks for
+_START_WITHIN_S = 120.0  # half a minute of a quiet processor
 
 
 class RepointAliasHarness(Harness):
     action = "mlflow.repoint-alias"
     counts_effects = False  # an alias that names a version can't be let name it once more
-    stride = 3
+    stride = 4
 
     @contextmanager
     def serve(self):
-        if command := os.environ.get("HALON_TEST_MLFLOW"):
-            port = free_port()
-            argv = [command, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-                    "--backend-store-uri", f"sqlite:///{self.tmp}/mlflow.db"]  # fmt: skip
-            environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-            with server(argv, log=self.tmp / "mlflow.log", ready=lambda: listening(port), env=environment):
-                self.url = f"http://127.0.0.1:{port}"
-                yield
-            return
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry) as stand_in:
-            stand_in.daemon_threads, stand_in.models = True, {}
-            thread = threading.Thread(target=stand_in.serve_forever, args=(0.02,))
-            thread.start()
-            self.url = f"http://127.0.0.1:{stand_in.server_port}"
+        port = free_port()
+        argv = [need_part("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+                "--backend-store-uri", f"sqlite:///{self.tmp}/mlflow.db"]  # fmt: skip
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        log = self.tmp / "mlflow.log"
+        with server(argv, log=log, ready=lambda: listening(port), env=environment, within_s=_START_WITHIN_S):
+            self.url = f"http://127.0.0.1:{port}"
             yield
-            stand_in.shutdown()
-            thread.join()
 
     def tell(self, method, path, **fields):
         """The answer to a request of the test's own; None where there is no such thing."""
