@@ -103,12 +103,14 @@ class MqttConfig(Struct, frozen=True):
     """One `[[mqtt]]` broker."""
 
     name: Name = "local"
-    host: str = "127.0.0.1"
+    host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
     port: Port = 1883
+    client: Literal["aiomqtt", "mqtt5"] = "aiomqtt"
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     client_id: Annotated[str, Meta(min_length=1, max_length=128)] = "halon"
     keepalive: PositiveDuration = _seconds(30)
     session_expiry: Duration = _seconds(86_400)
+    packet_bytes_max: Annotated[int, Meta(ge=0, le=268_435_455)] = 0
     reconnect_max: PositiveDuration = _seconds(30)
     username: str = ""
     password_file: str = ""

@@ -86,9 +86,38 @@ def _brokers(file: TomlFile) -> list[Diagnostic]:
             )
         elif isinstance(name, str):
             names[name] = place
+        found += _protocol(broker, file, ("mqtt", index))
         for at, topic in enumerate(_list(broker.get("topics"))):
             if isinstance(topic, dict):
                 found += _topic(topic, file, ("mqtt", index, "topics", at))
+    return found
+
+
+def _protocol(broker: dict[str, object], file: TomlFile, path: KeyPath) -> list[Diagnostic]:
+    """Keys that MQTT 3.1.1 does not know."""
+    if broker.get("protocol", MqttConfig().protocol) == "5":
+        return []
+    found: list[Diagnostic] = []
+    if broker.get("client") == "mqtt5":
+        found.append(
+            error(
+                "H063",
+                'the client `mqtt5` needs `protocol = "5"`',
+                file.value((*path, "client")),
+                label="speaks MQTT 5 alone",
+                help='add `protocol = "5"`, or leave `client` at `"aiomqtt"`, which speaks both',
+            )
+        )
+    if broker.get("packet_bytes_max"):
+        found.append(
+            error(
+                "H063",
+                '`packet_bytes_max` needs `protocol = "5"`',
+                file.value((*path, "packet_bytes_max")),
+                label="MQTT 3.1.1 has no word for it",
+                help='add `protocol = "5"`, or remove it',
+            )
+        )
     return found
 
 

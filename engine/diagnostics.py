@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     "H060": "a name is used twice",
     "H061": "`map` and `format` do not fit each other",
     "H062": "a topic filter is not well formed",
+    "H063": "a broker's key needs MQTT 5",
 }
 """Every code with its meaning in a few words."""
 

@@ -65,6 +65,8 @@ def test_without_a_file_the_defaults_hold():
         ('[[mqtt]]\ntopics = [{ filter = "x", format = "json" }]\n', "H061", 2, 36),
         ('[[mqtt]]\ntopics = [{ filter = "x", map = { type = "payload.t" } }]\n', "H061", 2, 27),
         ('[[mqtt]]\ntopics = [{ filter = "a/#/b" }]\n', "H062", 2, 22),
+        ('[[mqtt]]\nclient = "mqtt5"\n', "H063", 2, 10),
+        ('[[mqtt]]\nprotocol = "3.1.1"\npacket_bytes_max = 1000\n', "H063", 3, 20),
         ('[[mqtt]]\ntopics = [{ filter = "x", format = "json", map = { type = "payloat.t" } }]\n', "H021", 2, 60),
         ('[guards]\nprotected = "target.nmae == 1"\n', "H021", 2, 21),
         ('[guards]\nprotected = "target.name"\n', "H022", 2, 14),

@@ -22,7 +22,8 @@ class Received(Struct, frozen=True):
     """One message as it came in. `token` is the door's own and opaque; pass the whole value back to `acknowledge`.
 
     `payload` is cut to `DEADLETTER_PAYLOAD_BYTES_MAX` where `size_bytes`, the true size, is past the limit.
-    `properties` are MQTT 5 user properties. `events` is set by a door that has decoded the message itself.
+    `properties` are MQTT 5 user properties. `events` is set by a door that has decoded the message itself; `problem` by
+    one that knows why the message can't become an event, whatever its payload says.
     """
 
     door: str
@@ -37,6 +38,7 @@ class Received(Struct, frozen=True):
     events: tuple[Event, ...] | None = None
     retried: bool = False
     """It was a dead letter, which an operator has tried again."""
+    problem: str = ""
 
 
 class DeadLetter(Struct, frozen=True):
@@ -102,6 +104,18 @@ class Intake(Protocol):
 
     def status(self) -> IntakeStatus:
         """How it stands now."""
+        ...
+
+
+class PublishError(Exception):
+    """The broker is not known to have a message that was to be published; the text says why."""
+
+
+class Publisher(Protocol):
+    """Who can say something at a broker: the MQTT doors, over the connection that they receive by."""
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish with QoS 1; returns once the broker has it. Raises PublishError, at the latest after some seconds."""
         ...
 
 

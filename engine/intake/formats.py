@@ -20,6 +20,7 @@ from engine.model import Event
 LETTERS_PER_MESSAGE_MAX = 10
 """A batch with more bad events than this gives this many letters, the last of which counts the rest."""
 TOPICS_CACHED_MAX = 10_000
+TOPIC_CHARS_CACHED_MAX = 256
 
 _CLOUDEVENTS_TYPE = "application/cloudevents"
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
@@ -42,6 +43,8 @@ class Formats:
         """The events of a message in their order, and a dead letter for what of it could not become one."""
         if received.events is not None:
             return received.events
+        if received.problem:
+            return [_letter(received, received.problem)]
         if received.size_bytes > self._payload_bytes_max:
             limit = f"`intake.payload_bytes_max` is {self._payload_bytes_max}"
             return [_letter(received, f"the payload has {received.size_bytes} bytes; {limit}")]
@@ -98,7 +101,8 @@ class Formats:
             if len(self._known) >= TOPICS_CACHED_MAX:
                 self._known.clear()
             found = next((each for each in self._topics.get(door, []) if matches(each[0].filter, topic)), None)
-            self._known[known] = found
+            if len(topic) <= TOPIC_CHARS_CACHED_MAX:
+                self._known[known] = found
             return found
 
 

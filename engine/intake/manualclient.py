@@ -2,14 +2,15 @@
 
 aiomqtt 2.5 acknowledges a message on arrival and reads the socket without end; both would lose or hoard messages. What
 is needed for it lies below its public surface, so every use of a private name of aiomqtt and paho stands in this file;
-`tests/intake/test_manualclient.py` fails where a release of either changes one. `engine.intake.mqtt` is the caller.
+`tests/intake/test_manualclient.py` fails where a release of either changes one. It is an `engine.intake.connection`
+Connection; `engine.intake.mqtt` is the caller.
 """
 
 import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import aiomqtt
@@ -19,11 +20,18 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
+from engine.intake.connection import (
+    ANSWER_TIMEOUT_S,
+    CLOSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    LinkError,
+    Message,
+    OnMessage,
+    Terms,
+    Topics,
+)
+
 _PACKETS_PER_WAKE_MAX = 64
-_REFUSED = 0x80
 _UNSPECIFIED = 0x80
 
 T = TypeVar("T")
@@ -34,52 +42,37 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class ManualClient(aiomqtt.Client):
-    """One connection: `open` it, `acknowledge` packet ids, `pause_reading`, `wait_lost`, `close` it. Not reusable.
+    """One connection: `open` it, `acknowledge` packet ids, `pause_reading`, `wait_lost`, `close` it. Not reusable."""
 
-    `on_message_received` is called for every message while the event loop reads; it must not block. It is asked to call
-    `pause_reading` when there is no more room: no further message is read after that.
-    """
-
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        client_id: str,
-        version5: bool,
-        keepalive_s: int,
-        session_expiry_s: int,
-        receive_max: int,
-        on_message_received: Callable[[MQTTMessage], None],
-        username: str | None = None,
-        password: str | None = None,
-        tls: ssl.SSLContext | None = None,
-        will: aiomqtt.Will | None = None,
-    ) -> None:
+    def __init__(self, terms: Terms, on_message: OnMessage) -> None:
+        version5 = terms.version5
         properties = None
         if version5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no annotation here
-            properties.SessionExpiryInterval = session_expiry_s
-            properties.ReceiveMaximum = min(receive_max, 65_535)
+            properties.SessionExpiryInterval = terms.session_expiry_s
+            properties.ReceiveMaximum = min(terms.receive_max, 65_535)
+            if terms.packet_bytes_max:
+                properties.MaximumPacketSize = terms.packet_bytes_max
         super().__init__(
-            host,
-            port,
-            identifier=client_id,
+            terms.host,
+            terms.port,
+            identifier=terms.client_id,
             protocol=aiomqtt.ProtocolVersion.V5 if version5 else aiomqtt.ProtocolVersion.V311,
             # The session outlives the connection: the broker keeps what is not acknowledged
             clean_session=None if version5 else False,
             clean_start=False if version5 else MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
-            keepalive=keepalive_s,
-            username=username,
-            password=password,
-            tls_context=tls,
-            will=will,
+            keepalive=terms.keepalive_s,
+            username=terms.username,
+            password=terms.password,
+            tls_context=terms.tls,
+            will=aiomqtt.Will(terms.will.topic, terms.will.payload, qos=1, retain=True) if terms.will else None,
             timeout=ANSWER_TIMEOUT_S,
             logger=_SILENT,
         )
         self._version5 = version5
-        self._sink = on_message_received
+        self._sink = on_message
+        self._topics = Topics()
         self._fd = -1
         self._paused = False
         self._abandoned = False
@@ -98,26 +91,23 @@ class ManualClient(aiomqtt.Client):
         return self._disconnected.done()
 
     async def open(self) -> None:
-        """Connect and wait for the broker's CONNACK. Raises aiomqtt.MqttError or OSError with the reason."""
+        """Connect and wait for the broker's CONNACK. Raises LinkError or OSError with the reason."""
         connecting = self._loop.run_in_executor(None, self._client_connect)
         try:
-            await asyncio.shield(connecting)
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await asyncio.wait({self._connected})
-            self._connected.result()
+            with _told():
+                await asyncio.shield(connecting)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await asyncio.wait({self._connected})
+                self._connected.result()
         except TimeoutError:
             await self._abandon(connecting)
-            raise aiomqtt.MqttError("the broker does not answer to the connection") from None
+            raise LinkError("the broker does not answer to the connection") from None
         except BaseException:
             await self._abandon(connecting)
             raise
 
     async def subscribe_all(self, filters: Sequence[str]) -> list[tuple[str, int]]:
-        """Subscribe with QoS 1, never 2; each filter with the broker's answer (0 to 2 granted, 128 and above refused).
-
-        The time to answer does not run while messages wait for their acknowledgement: rumqttd sends the SUBACK of a
-        resumed session after them, and while reading is paused it stands behind them.
-        """
+        """Subscribe with QoS 1; each filter with the broker's answer, as `Connection` says."""
         wanted: list[tuple[str, SubscribeOptions]] | list[tuple[str, int]]
         if self._version5:
             # Retained messages only for a new subscription, not at every reconnection
@@ -126,7 +116,7 @@ class ManualClient(aiomqtt.Client):
             wanted = [(each, 1) for each in filters]
         result, packet_id = self._client.subscribe(wanted)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet_id is None:
-            raise aiomqtt.MqttCodeError(result, "Could not subscribe")
+            raise LinkError(f"can't subscribe: {result.name}")
         answered: asyncio.Future[Any] = self._loop.create_future()
         self._pending_subscribes[packet_id] = answered
         try:
@@ -136,18 +126,19 @@ class ManualClient(aiomqtt.Client):
                     {answered, self._disconnected}, timeout=self.timeout, return_when=asyncio.FIRST_COMPLETED
                 )
                 if self._disconnected.done():
-                    raise aiomqtt.MqttError("the connection was lost while subscribing")
+                    raise LinkError("the connection was lost while subscribing")
                 if not (answered.done() or was_busy or self._paused or self._unacknowledged):
-                    raise aiomqtt.MqttError("the broker does not answer to the subscription")
+                    raise LinkError("the broker does not answer to the subscription")
         finally:
             self._pending_subscribes.pop(packet_id, None)
         codes = [getattr(code, "value", code) for code in answered.result()]
         return list(zip(filters, codes, strict=True))
 
-    def acknowledge(self, packet_id: int) -> None:
-        """Send the PUBACK of a QoS 1 message; on a lost connection nothing is sent and the broker delivers again."""
-        self._unacknowledged -= 1
-        self._client.ack(packet_id, 1)
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Send the PUBACKs of these messages; on a lost connection nothing is sent and the broker delivers again."""
+        for packet_id in packet_ids:
+            self._unacknowledged -= 1
+            self._client.ack(packet_id, 1)
 
     def pause_reading(self) -> None:
         """Leave the socket unread: what the broker goes on to send stays in its hands and in the kernel's buffer."""
@@ -170,17 +161,19 @@ class ManualClient(aiomqtt.Client):
         if not self._disconnected.done():
             return False
         error = self._disconnected.exception()
-        if error is None:
-            return True
         if isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) == _UNSPECIFIED:
             # What paho says where the broker did not: "Unspecified error"
-            raise aiomqtt.MqttError("the connection was lost") from error
-        raise error if isinstance(error, aiomqtt.MqttError) else aiomqtt.MqttError(str(error)) from error
+            raise LinkError("the connection was lost") from error
+        if error is not None:
+            raise LinkError(str(error)) from error
+        return True
 
-    async def publish_retained(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1, retained; goes without the broker's answer where none comes in time."""
-        with contextlib.suppress(aiomqtt.MqttError):
-            await self.publish(topic, payload, qos=1, retain=True, timeout=CLOSE_TIMEOUT_S)
+    async def publish(  # type: ignore[override]  # as `Connection` says; aiomqtt's own stays below
+        self, topic: str, payload: bytes, *, retain: bool, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
+        """Publish with QoS 1; returns once the broker has it."""
+        with _told():
+            await super().publish(topic, payload, qos=1, retain=retain, timeout=timeout_s)
 
     async def close(self) -> None:
         """Say goodbye where the connection stands (no last will goes out), and let go of the socket in any case."""
@@ -217,7 +210,24 @@ class ManualClient(aiomqtt.Client):
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
         self._unacknowledged += message.qos > 0
-        self._sink(message)
+        topic, problem = self._topics.read(message._topic)  # noqa: SLF001  # paho's own property raises on what is not UTF-8
+        content_type, properties = "", ()
+        if (given := message.properties) is not None:
+            content_type = getattr(given, "ContentType", "")
+            properties = tuple(getattr(given, "UserProperty", ()))
+        self._sink(
+            Message(
+                topic=topic,
+                payload=bytes(message.payload),
+                packet_id=message.mid if message.qos else 0,
+                size_bytes=len(message.payload),
+                qos=message.qos,
+                retained=message.retain,
+                content_type=content_type,
+                properties=properties,
+                problem=problem,
+            )
+        )
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         if self._connected.done():
@@ -282,6 +292,12 @@ class ManualClient(aiomqtt.Client):
             await asyncio.sleep(1)
 
 
-def is_refused(code: int) -> bool:
-    """Whether a SUBACK's code says that the filter was refused."""
-    return code >= _REFUSED
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What aiomqtt raises, as the door knows it."""
+    try:
+        yield
+    except aiomqtt.MqttError as error:
+        raise LinkError(str(error)) from error
+    except ValueError as error:
+        raise LinkError(f"can't be said in MQTT: {error}") from error

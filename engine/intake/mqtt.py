@@ -2,23 +2,25 @@
 
 QoS 1, a persistent session under a fixed client id, manual acknowledgement, and at most `in_flight_max` messages
 unacknowledged: past that the socket is not read, so that the broker holds what is not committed. A broker that is down
-is tried again for ever, and stops nothing else. `engine.app` builds one door per `[[mqtt]]` and runs it.
+is tried again for ever, and stops nothing else. `engine.app` builds one door per `[[mqtt]]` and runs it; which client
+holds the connection is the config's choice.
 """
 
+import contextlib
 import ssl
 from collections.abc import Iterable
 
-import aiomqtt
 import msgspec
 import structlog
-from paho.mqtt.client import MQTTMessage
 
 from engine.clock import SECOND_US, Clock
 from engine.cloudevents import SPEC_VERSION
 from engine.config import IntakeConfig, MqttConfig
 from engine.intake.backoff import Backoff
-from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, Inbox, IntakeStatus, Received
-from engine.intake.manualclient import ManualClient, is_refused
+from engine.intake.connection import CLOSE_TIMEOUT_S, Connection, LinkError, Message, Terms, Will, is_refused
+from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, Inbox, IntakeStatus, PublishError, Received
+from engine.intake.manualclient import ManualClient
+from engine.intake.mqtt5client import Mqtt5Client
 from engine.intake.window import Window
 
 _STEADY_S = 10.0
@@ -50,7 +52,7 @@ class MqttIntake:
         self._tls = tls
         self._payload_bytes_max = intake.payload_bytes_max
         self._window = Window(count_max=intake.in_flight_max, bytes_max=intake.in_flight_bytes_max)
-        self._client: ManualClient | None = None
+        self._client: Connection | None = None
         self._connected = False
         self._paused = False
         self._problem = "not connected yet"
@@ -68,7 +70,7 @@ class MqttIntake:
             try:
                 await self._serve_connection()
                 self._problem = "the connection ended"
-            except (aiomqtt.MqttError, OSError) as error:
+            except (LinkError, OSError) as error:
                 self._problem = _reason(error)
             if self._clock.monotonic_s() - began_s >= _STEADY_S:
                 backoff.reset()
@@ -78,12 +80,25 @@ class MqttIntake:
 
     async def acknowledge(self, received: Iterable[Received]) -> None:
         """Send the PUBACKs that are due, in the order of receipt; reading goes on once there is room again."""
+        ready: list[int] = []
         for each in received:
-            for packet_id in self._window.settle(each.token):
-                if self._client is not None:
-                    self._client.acknowledge(packet_id)
-                    self._acknowledged_total += 1
+            ready += self._window.settle(each.token)
+        if ready and self._client is not None:
+            self._client.acknowledge(ready)
+            self._acknowledged_total += len(ready)
         self._steer_reading()
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish with QoS 1 over the connection of this door; returns once the broker has it.
+
+        Raises PublishError where there is no connection, or no answer within some seconds.
+        """
+        if self._client is None or not self._connected:
+            raise PublishError(f"broker {self.name}: {self._problem or 'not connected'}")
+        try:
+            await self._client.publish(topic, payload, retain=retain)
+        except LinkError as problem:
+            raise PublishError(f"broker {self.name}: {problem}") from problem
 
     def pause(self) -> None:
         """Leave the socket unread until `resume`."""
@@ -116,20 +131,9 @@ class MqttIntake:
         """Connect, subscribe, and stay until the connection is lost; raises why."""
         config = self._config
         self._window.begin_connection()
-        client = self._client = ManualClient(
-            host=config.host,
-            port=config.port,
-            client_id=config.client_id,
-            version5=config.protocol == "5",
-            keepalive_s=max(1, config.keepalive // SECOND_US),
-            session_expiry_s=config.session_expiry // SECOND_US,
-            receive_max=self._window.count_max,
-            on_message_received=self._take,
-            username=config.username or None,
-            password=self._password,
-            tls=self._tls,
-            will=self._will(),
-        )
+        made = Mqtt5Client if config.client == "mqtt5" else ManualClient
+        client: Connection = made(self._terms(), self._take)
+        self._client = client
         try:
             self._steer_reading()
             await client.open()
@@ -137,21 +141,20 @@ class MqttIntake:
             self._connected = True
             self._connects_total += 1
             _log.info("broker connected", door=self.name, host=config.host, port=config.port, refused=refused)
-            if config.status_topic:
-                await client.publish_retained(config.status_topic, self._announcement("online"))
+            await self._announce(client, "online")
             while not await client.wait_lost(_RESUBSCRIBE_S if refused else None):
                 refused = await self._subscribe(client, refused)
         finally:
             was_connected, self._connected = self._connected, False
             try:
-                if was_connected and config.status_topic and not client.lost:
+                if was_connected and not client.lost:
                     # A DISCONNECT takes the last will back: say it ourselves
-                    await client.publish_retained(config.status_topic, self._announcement("offline"))
+                    await self._announce(client, "offline")
             finally:
                 self._client = None
                 await client.close()
 
-    async def _subscribe(self, client: ManualClient, filters: list[str]) -> list[str]:
+    async def _subscribe(self, client: Connection, filters: list[str]) -> list[str]:
         """Subscribe; the filters that the broker refused. They are the door's problem, the others flow."""
         answers = await client.subscribe_all(filters)
         refused = [each for each, code in answers if is_refused(code)]
@@ -163,35 +166,29 @@ class MqttIntake:
             _log.error("subscription", door=self.name, problem=problem)
         return refused
 
-    def _take(self, message: MQTTMessage) -> None:
+    def _take(self, message: Message) -> None:
         """A message came in, while the event loop reads: account for it and hand it on."""
         payload = message.payload
-        size = len(payload)
-        if size > self._payload_bytes_max:
+        if message.size_bytes > self._payload_bytes_max:
             payload = payload[:DEADLETTER_PAYLOAD_BYTES_MAX]
             self._oversized_total += 1
-        content_type, properties = "", ()
-        if (given := message.properties) is not None:
-            content_type = getattr(given, "ContentType", "")
-            properties = tuple(getattr(given, "UserProperty", ()))
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = repr(message._topic)  # noqa: SLF001  # no other way to what paho can't decode
-        token = self._window.add(message.mid if message.qos else 0, size_bytes=len(payload))
+        held = len(payload) + len(message.topic)
+        if message.properties:
+            held += sum(len(name) + len(value) for name, value in message.properties)
         self._received_total += 1
-        self._received_bytes_total += size
+        self._received_bytes_total += message.size_bytes
         self._inbox.put(
             Received(
                 door=self.name,
-                token=token,
-                topic=topic,
-                payload=bytes(payload),
+                token=self._window.add(message.packet_id, size_bytes=held),
+                topic=message.topic,
+                payload=payload,
                 received_us=self._clock.now_us(),
-                size_bytes=size,
-                content_type=content_type,
-                properties=properties,
-                retained=message.retain,
+                size_bytes=message.size_bytes,
+                content_type=message.content_type,
+                properties=message.properties,
+                retained=message.retained,
+                problem=message.problem,
             )
         )
         if self._window.full:
@@ -206,9 +203,31 @@ class MqttIntake:
         elif self._window.eased:
             self._client.resume_reading()
 
-    def _will(self) -> aiomqtt.Will | None:
-        topic = self._config.status_topic
-        return aiomqtt.Will(topic, self._announcement("lost"), qos=1, retain=True) if topic else None
+    def _terms(self) -> Terms:
+        config = self._config
+        return Terms(
+            host=config.host,
+            port=config.port,
+            client_id=config.client_id,
+            version5=config.protocol == "5",
+            keepalive_s=max(1, config.keepalive // SECOND_US),
+            session_expiry_s=config.session_expiry // SECOND_US,
+            receive_max=self._window.count_max,
+            payload_bytes_max=self._payload_bytes_max,
+            packet_bytes_max=config.packet_bytes_max,
+            username=config.username or None,
+            password=self._password,
+            tls=self._tls,
+            will=Will(config.status_topic, self._announcement("lost")) if config.status_topic else None,
+        )
+
+    async def _announce(self, client: Connection, state: str) -> None:
+        """Say how Halon stands, where the config wants it; does without the broker's answer where none comes soon."""
+        if self._config.status_topic:
+            with contextlib.suppress(LinkError):
+                await client.publish(
+                    self._config.status_topic, self._announcement(state), retain=True, timeout_s=CLOSE_TIMEOUT_S
+                )
 
     def _announcement(self, state: str) -> bytes:
         client_id = self._config.client_id
@@ -238,4 +257,4 @@ def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
 
 def _reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    return text if isinstance(error, aiomqtt.MqttError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, LinkError) else f"{type(error).__name__}: {text}"

@@ -7,7 +7,8 @@ import aiomqtt
 import paho.mqtt.client as paho
 import pytest
 
-from engine.intake.manualclient import ManualClient, is_refused
+from engine.intake.connection import Terms
+from engine.intake.manualclient import ManualClient
 
 REMEDY = "aiomqtt or paho changed below engine/intake/manualclient.py: read both and adapt it, then this list"
 
@@ -41,7 +42,7 @@ def test_the_private_attributes_it_stands_on_are_as_they_were():
     """Each attribute that it reads or sets exists, of the expected type; aiomqtt calls its overrides."""
 
     async def scenario():
-        client = ManualClient(
+        terms = Terms(
             host="127.0.0.1",
             port=1,
             client_id="x",
@@ -49,8 +50,9 @@ def test_the_private_attributes_it_stands_on_are_as_they_were():
             keepalive_s=30,
             session_expiry_s=0,
             receive_max=10,
-            on_message_received=lambda _: None,
+            payload_bytes_max=1_000,
         )
+        client = ManualClient(terms, lambda _: None)
         inner = client._client
         kinds = {
             "_connected": asyncio.Future,
@@ -78,9 +80,3 @@ def test_one_loop_read_reads_at_most_one_packet():
     """The bound on what is in flight is exact because paho takes one packet per call while nothing is outgoing."""
     source = inspect.getsource(paho.Client.loop_read)
     assert "len(self._out_messages) + len(self._in_messages)" in source, REMEDY
-
-
-@pytest.mark.parametrize(("code", "refused"), [(0, False), (1, False), (2, False), (0x80, True), (0x87, True)])
-def test_codes_from_0x80_are_refusals(code, refused):
-    """SUBACK: 0 to 2 is the granted QoS, the rest are reasons."""
-    assert is_refused(code) is refused

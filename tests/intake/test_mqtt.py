@@ -1,4 +1,4 @@
-"""The contract of an MQTT door, over (MQTT 3.1.1, MQTT 5) and (real mosquitto, embedded rumqttd)."""
+"""The contract of an MQTT door: every client and protocol, against a real mosquitto and the embedded rumqttd."""
 
 import asyncio
 import gc
@@ -17,23 +17,21 @@ from engine.config import BrokerConfig, IntakeConfig, MqttConfig, TlsConfig, Top
 from engine.intake.broker import EmbeddedBroker
 from engine.intake.mqtt import tls_context
 from tests.support.certificates import make_certificates
-from tests.support.doors import open_door, start_door
+from tests.support.doors import CLIENTS, open_door, start_door
 from tests.support.mosquitto import Mosquitto, need_library, publish
 from tests.support.realparts import free_port, need
 from tests.support.wait import until_async
 
-VERSIONS = ["3.1.1", "5"]
-
 
 @asynccontextmanager
-async def a_broker(kind, tmp_path, version) -> AsyncIterator[int]:
+async def a_broker(kind, tmp_path, speaks) -> AsyncIterator[int]:
     if kind == "mosquitto":
         with Mosquitto(tmp_path) as broker:
             yield broker.port
     else:
         config = BrokerConfig(port=free_port(), mqtt5_port=free_port())
         async with EmbeddedBroker(config, IntakeConfig()):
-            yield config.mqtt5_port if version == "5" else config.port
+            yield config.mqtt5_port if speaks["protocol"] == "5" else config.port
 
 
 @pytest.fixture(params=["mosquitto", "rumqttd"])
@@ -43,26 +41,32 @@ def kind(request):
     return request.param
 
 
-@pytest.fixture(params=VERSIONS)
-def version(request):
-    return request.param
+@pytest.fixture(params=CLIENTS)
+def speaks(request):
+    """One way to speak to a broker, as keys of [[mqtt]]."""
+    return CLIENTS[request.param]
 
 
-async def send(port, version, *payloads, topic="t/a"):
-    await asyncio.to_thread(publish, port, [(topic, each) for each in payloads], version5=version == "5")
+@pytest.fixture(params=[each for each in CLIENTS if CLIENTS[each]["protocol"] == "5"])
+def speaks5(request):
+    return CLIENTS[request.param]
+
+
+async def send(port, speaks, *payloads, topic="t/a"):
+    await asyncio.to_thread(publish, port, [(topic, each) for each in payloads], version5=speaks["protocol"] == "5")
 
 
 def numbered(first, count):
     return [b"%d" % number for number in range(first, first + count)]
 
 
-def test_messages_arrive_in_order_and_are_acknowledged(kind, version, tmp_path):
+def test_messages_arrive_in_order_and_are_acknowledged(kind, speaks, tmp_path):
     """What is published arrives once, in order, with its topic; acknowledged, it does not come again."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version) as running:
-                await send(port, version, *numbered(0, 15))
+        async with a_broker(kind, tmp_path, speaks) as port:
+            async with open_door(port, **speaks) as running:
+                await send(port, speaks, *numbered(0, 15))
                 messages = await running.take(15)
                 assert [each.payload for each in messages] == numbered(0, 15)
                 assert {each.topic for each in messages} == {"t/a"}
@@ -70,23 +74,23 @@ def test_messages_arrive_in_order_and_are_acknowledged(kind, version, tmp_path):
                 status = running.door.status()
                 assert (status.in_flight, status.acknowledged_total, status.problem) == (0, 15, "")
                 await running.heard()
-            async with open_door(port, protocol=version) as running:
-                await send(port, version, b"end")
+            async with open_door(port, **speaks) as running:
+                await send(port, speaks, b"end")
                 assert [each.payload for each in await running.take(1)] == [b"end"]
 
     asyncio.run(scenario())
 
 
-def test_a_session_collects_messages_while_the_door_is_away(kind, version, tmp_path):
+def test_a_session_collects_messages_while_the_door_is_away(kind, speaks, tmp_path):
     """What is published while nobody is connected waits in the broker's session."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version):
+        async with a_broker(kind, tmp_path, speaks) as port:
+            async with open_door(port, **speaks):
                 pass
-            await send(port, version, *numbered(0, 300))
+            await send(port, speaks, *numbered(0, 300))
             # Consuming while connecting: rumqttd answers to the subscription after the messages of the session
-            running = start_door(port, protocol=version)
+            running = start_door(port, **speaks)
             try:
                 assert await receive_and_acknowledge(running, 300) == numbered(0, 300)
                 await running.connected()
@@ -105,22 +109,22 @@ async def receive_and_acknowledge(running, count):
     return payloads
 
 
-def test_what_is_not_acknowledged_comes_again_after_a_crash(kind, version, tmp_path):
+def test_what_is_not_acknowledged_comes_again_after_a_crash(kind, speaks, tmp_path):
     """After the connection is cut, exactly the messages without an acknowledgement are delivered again."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version) as running:
-                await send(port, version, *numbered(0, 15))
+        async with a_broker(kind, tmp_path, speaks) as port:
+            async with open_door(port, **speaks) as running:
+                await send(port, speaks, *numbered(0, 15))
                 messages = await running.take(15)
                 await running.door.acknowledge(messages[:6])
                 # A later message settled before an earlier one is not acknowledged yet: MQTT wants their order
                 await running.door.acknowledge(messages[10:])
                 await running.heard()
-                await send(port, version, b"sync", topic="t/sync")
+                await send(port, speaks, b"sync", topic="t/sync")
                 await running.take(1)
                 await running.crash()
-            async with open_door(port, protocol=version) as running:
+            async with open_door(port, **speaks) as running:
                 again = await running.take(10)
                 assert [each.payload for each in again] == [*numbered(6, 9), b"sync"]
                 await running.door.acknowledge(again)
@@ -128,40 +132,40 @@ def test_what_is_not_acknowledged_comes_again_after_a_crash(kind, version, tmp_p
     asyncio.run(scenario())
 
 
-def test_late_acknowledgements_of_an_old_connection_are_not_sent_to_the_new_one(kind, version, tmp_path):
+def test_late_acknowledgements_of_an_old_connection_are_not_sent_to_the_new_one(kind, speaks, tmp_path):
     """Packet ids begin anew with a connection: a stale acknowledgement would free a message that nobody committed."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, version) as port:
-            async with open_door(port, protocol=version) as running:
-                await send(port, version, *numbered(0, 5))
+        async with a_broker(kind, tmp_path, speaks) as port:
+            async with open_door(port, **speaks) as running:
+                await send(port, speaks, *numbered(0, 5))
                 old = await running.take(5)
-                running.door._client._client.socket().shutdown(2)
+                running.cut()
                 again = await running.take(5)
                 assert [each.payload for each in again] == numbered(0, 5)
                 await running.door.acknowledge(old)
                 status = running.door.status()
                 assert (status.in_flight, status.stale_total, status.acknowledged_total) == (5, 5, 0)
                 await running.crash()
-            async with open_door(port, protocol=version) as running:
+            async with open_door(port, **speaks) as running:
                 assert [each.payload for each in await running.take(5)] == numbered(0, 5)
 
     asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("limit", ["messages", "bytes"])
-def test_reading_stops_at_the_limit_of_what_is_in_flight(kind, version, limit, tmp_path):
+def test_reading_stops_at_the_limit_of_what_is_in_flight(kind, speaks, limit, tmp_path):
     """Not one message more than the limit is taken from the broker until some are acknowledged; none is lost."""
     bounds = {"messages": {"in_flight_max": 40}, "bytes": {"in_flight_bytes_max": 39_001}}[limit]
 
     async def scenario():
         intake = IntakeConfig(**bounds)
         async with (
-            a_broker(kind, tmp_path, version) as port,
-            open_door(port, protocol=version, intake=intake) as running,
+            a_broker(kind, tmp_path, speaks) as port,
+            open_door(port, **speaks, intake=intake) as running,
         ):
             payloads = [b"%04d" % number + b"x" * 996 for number in range(400)]
-            await send(port, version, *payloads)
+            await send(port, speaks, *payloads)
             # mosquitto 2.0.11 holds back at 20 messages on 3.1.1; the limit is then reached at the next delivery
             seen, got = [], []
             while len(got) < 400:
@@ -175,15 +179,15 @@ def test_reading_stops_at_the_limit_of_what_is_in_flight(kind, version, limit, t
     asyncio.run(scenario())
 
 
-def test_a_full_door_leaves_the_socket_unread_and_stays_connected(version, tmp_path):
+def test_a_full_door_leaves_the_socket_unread_and_stays_connected(speaks, tmp_path):
     """Real mosquitto, without a limit of its own: the door holds what it may and the keepalive goes on meanwhile."""
     need("mosquitto")
 
     async def scenario():
         with Mosquitto(tmp_path, settings=["max_inflight_messages 0", "log_type all"]) as broker:
             intake = IntakeConfig(in_flight_max=10)
-            async with open_door(broker.port, protocol=version, intake=intake, keepalive=1_000_000) as running:
-                await send(broker.port, version, *numbered(0, 500))
+            async with open_door(broker.port, **speaks, intake=intake, keepalive=1_000_000) as running:
+                await send(broker.port, speaks, *numbered(0, 500))
                 await until_async(lambda: running.door.status().paused, what="the door is full")
                 # More than two keepalives without a read: PINGREQs go out, and their answers stand behind messages
                 pings = (tmp_path / "mosquitto.log").read_text().count("PINGREQ")
@@ -199,15 +203,15 @@ def test_a_full_door_leaves_the_socket_unread_and_stays_connected(version, tmp_p
     asyncio.run(scenario())
 
 
-def test_pause_takes_nothing_more_in_and_resume_goes_on(kind, version, tmp_path):
+def test_pause_takes_nothing_more_in_and_resume_goes_on(kind, speaks, tmp_path):
     """While paused nothing is read, even over a new connection; what is in flight can still be acknowledged."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, version) as port, open_door(port, protocol=version) as running:
-            await send(port, version, *numbered(0, 3))
+        async with a_broker(kind, tmp_path, speaks) as port, open_door(port, **speaks) as running:
+            await send(port, speaks, *numbered(0, 3))
             messages = await running.take(3)
             running.door.pause()
-            await send(port, version, *numbered(3, 5))
+            await send(port, speaks, *numbered(3, 5))
             await running.door.acknowledge(messages)
             assert (len(running.inbox), running.door.status().in_flight) == (0, 0)
             running.door.resume()
@@ -216,16 +220,16 @@ def test_pause_takes_nothing_more_in_and_resume_goes_on(kind, version, tmp_path)
     asyncio.run(scenario())
 
 
-def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, version, tmp_path):
+def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, speaks, tmp_path):
     """A payload past the limit is not kept whole: its head goes to the dead letters."""
 
     async def scenario():
         intake = IntakeConfig(payload_bytes_max=70_000)
         async with (
-            a_broker(kind, tmp_path, version) as port,
-            open_door(port, protocol=version, intake=intake) as running,
+            a_broker(kind, tmp_path, speaks) as port,
+            open_door(port, **speaks, intake=intake) as running,
         ):
-            await send(port, version, b"a" * 70_000, b"b" * 70_001)
+            await send(port, speaks, b"a" * 70_000, b"b" * 70_001)
             small, large = await running.take(2)
             assert (len(small.payload), small.size_bytes) == (70_000, 70_000)
             assert (large.payload, large.size_bytes) == (b"b" * 65_536, 70_001)
@@ -235,7 +239,7 @@ def test_too_large_a_payload_is_cut_and_says_its_true_size(kind, version, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_restarted_broker_is_found_again_with_its_session(version, how, tmp_path):
+def test_a_restarted_broker_is_found_again_with_its_session(speaks, how, tmp_path):
     """Real mosquitto with persistence: after it came back, unacknowledged and new messages arrive by themselves."""
     need("mosquitto")
 
@@ -243,12 +247,12 @@ def test_a_restarted_broker_is_found_again_with_its_session(version, how, tmp_pa
         broker = Mosquitto(tmp_path)
         broker.start()
         try:
-            async with open_door(broker.port, protocol=version) as running:
-                await send(broker.port, version, *numbered(0, 10))
+            async with open_door(broker.port, **speaks) as running:
+                await send(broker.port, speaks, *numbered(0, 10))
                 messages = await running.take(10)
                 await running.door.acknowledge(messages[:4])
                 await running.heard()
-                await send(broker.port, version, b"sync")
+                await send(broker.port, speaks, b"sync")
                 await running.take(1)
                 # mosquitto saves what changed when its loop comes around: two answers later it has
                 await running.heard()
@@ -257,7 +261,7 @@ def test_a_restarted_broker_is_found_again_with_its_session(version, how, tmp_pa
                 await until_async(lambda: not running.door.status().connected, what="the loss is seen")
                 await asyncio.to_thread(broker.start)
                 await running.connected()
-                await send(broker.port, version, b"new")
+                await send(broker.port, speaks, b"new")
                 again = [each.payload for each in await running.take(8)]
                 assert again == [*numbered(4, 6), b"sync", b"new"]
                 assert running.door.status().connects_total == 2
@@ -276,7 +280,7 @@ def test_a_broker_that_is_down_stops_no_other(tmp_path):
             down = start_door(free_port(), name="down")
             try:
                 async with open_door(broker.port) as running:
-                    await send(broker.port, "3.1.1", b"x")
+                    await send(broker.port, CLIENTS["aiomqtt-3"], b"x")
                     await running.take(1)
                     await until_async(lambda: "refused" in down.door.status().problem, what=str(down.door.status()))
                     assert not down.door.status().connected
@@ -286,7 +290,7 @@ def test_a_broker_that_is_down_stops_no_other(tmp_path):
     asyncio.run(scenario())
 
 
-def test_a_refused_topic_is_a_problem_that_shows_and_the_others_flow(version, tmp_path):
+def test_a_refused_topic_is_a_problem_that_shows_and_the_others_flow(speaks, tmp_path):
     """Real mosquitto with access rules: the refusal of the SUBACK is named, the granted topic delivers."""
     need("mosquitto")
     rules = tmp_path / "rules.json"
@@ -308,9 +312,9 @@ def test_a_refused_topic_is_a_problem_that_shows_and_the_others_flow(version, tm
         plugin = [f"plugin {need_library('mosquitto_dynamic_security.so')}", f"plugin_opt_config_file {rules}"]
         topics = (TopicConfig(filter="secret/#"), TopicConfig(filter="t/#"))
         with Mosquitto(tmp_path, settings=plugin) as broker:
-            async with open_door(broker.port, protocol=version, topics=topics) as running:
+            async with open_door(broker.port, **speaks, topics=topics) as running:
                 assert running.door.status().problem == "the broker refuses the topic `secret/#`"
-                await send(broker.port, version, b"x")
+                await send(broker.port, speaks, b"x")
                 await running.take(1)
 
     asyncio.run(scenario())
@@ -328,7 +332,7 @@ def test_a_door_that_is_cancelled_while_connecting_leaves_no_connection(tmp_path
                     await asyncio.sleep(0)
                 await running.stop()
             async with open_door(broker.port) as running:
-                await send(broker.port, "3.1.1", b"x")
+                await send(broker.port, CLIENTS["aiomqtt-3"], b"x")
                 await running.take(1)
                 assert running.door.status().connects_total == 1
 
@@ -351,7 +355,7 @@ def certificates(tmp_path_factory):
 )
 # paho leaves the socket of a failed handshake to the garbage collector
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-def test_tls_wants_both_sides_to_prove_themselves(version, tls, problem, certificates, tmp_path):
+def test_tls_wants_both_sides_to_prove_themselves(speaks, tls, problem, certificates, tmp_path):
     """Real mosquitto over TLS: thousands of messages in one burst arrive; without the right papers nothing does."""
     need("mosquitto")
     settings = [
@@ -366,7 +370,7 @@ def test_tls_wants_both_sides_to_prove_themselves(version, tls, problem, certifi
     async def scenario():
         config = MqttConfig(tls=TlsConfig(enabled=True, **files))
         with Mosquitto(tmp_path, settings=settings) as broker:
-            running = start_door(broker.port, protocol=version, host="localhost", tls=tls_context(config))
+            running = start_door(broker.port, **speaks, host="localhost", tls=tls_context(config))
             try:
                 if problem:
                     matching = re.compile(problem)
@@ -376,7 +380,7 @@ def test_tls_wants_both_sides_to_prove_themselves(version, tls, problem, certifi
                     assert not running.door.status().connected
                 else:
                     await running.connected()
-                    await send(plain, version, *numbered(0, 2_000))
+                    await send(plain, speaks, *numbered(0, 2_000))
                     assert await receive_and_acknowledge(running, 2_000) == numbered(0, 2_000)
             finally:
                 await running.stop()
@@ -386,7 +390,7 @@ def test_tls_wants_both_sides_to_prove_themselves(version, tls, problem, certifi
 
 
 @pytest.mark.parametrize(("password", "problem"), [("right", ""), ("wrong", "[Nn]ot authori[sz]ed|Bad user name")])
-def test_a_password_opens_the_door_and_a_wrong_one_is_named(version, password, problem, tmp_path):
+def test_a_password_opens_the_door_and_a_wrong_one_is_named(speaks, password, problem, tmp_path):
     """Real mosquitto with a password file: the refusal of the CONNACK is the door's problem."""
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
@@ -395,7 +399,7 @@ def test_a_password_opens_the_door_and_a_wrong_one_is_named(version, password, p
     async def scenario():
         settings = [f"password_file {passwords}", "allow_anonymous false"]
         with Mosquitto(tmp_path, settings=settings) as broker:
-            running = start_door(broker.port, protocol=version, username="halon", password=password)
+            running = start_door(broker.port, **speaks, username="halon", password=password)
             try:
                 if problem:
                     matching = re.compile(problem)
@@ -410,11 +414,11 @@ def test_a_password_opens_the_door_and_a_wrong_one_is_named(version, password, p
     asyncio.run(scenario())
 
 
-def test_user_properties_and_content_type_of_mqtt_5_come_with_the_message(kind, tmp_path):
+def test_user_properties_and_content_type_of_mqtt_5_come_with_the_message(kind, speaks5, tmp_path):
     """Binary mode needs them."""
 
     async def scenario():
-        async with a_broker(kind, tmp_path, "5") as port, open_door(port, protocol="5") as running:
+        async with a_broker(kind, tmp_path, speaks5) as port, open_door(port, **speaks5) as running:
             properties = Properties(PacketTypes.PUBLISH)
             properties.UserProperty = [("specversion", "1.0"), ("id", "é")]
             properties.ContentType = "application/json"
@@ -427,17 +431,17 @@ def test_user_properties_and_content_type_of_mqtt_5_come_with_the_message(kind, 
     asyncio.run(scenario())
 
 
-def test_birth_and_last_will_say_how_halon_stands(version, tmp_path):
+def test_birth_and_last_will_say_how_halon_stands(speaks, tmp_path):
     """Online after subscribing, offline on a clean stop, lost when the connection is cut; retained (real mosquitto)."""
     need("mosquitto")
 
     async def scenario():
         with Mosquitto(tmp_path) as broker:
             async with open_door(broker.port, client_id="watcher", topic="halon/status") as watcher:
-                async with open_door(broker.port, protocol=version, status_topic="halon/status"):
+                async with open_door(broker.port, **speaks, status_topic="halon/status"):
                     assert b"halon.daemon.online" in (await watcher.take(1))[0].payload
                 assert b"halon.daemon.offline" in (await watcher.take(1))[0].payload
-                async with open_door(broker.port, protocol=version, status_topic="halon/status") as running:
+                async with open_door(broker.port, **speaks, status_topic="halon/status") as running:
                     assert b"halon.daemon.online" in (await watcher.take(1))[0].payload
                     await running.crash()
                     assert b"halon.daemon.lost" in (await watcher.take(1))[0].payload

@@ -1,6 +1,7 @@
-"""An MQTT door that runs on the event loop of a test, against any broker."""
+"""An MQTT door that runs on the event loop of a test, against any broker, by either client."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,8 +9,17 @@ from dataclasses import dataclass, field
 from engine.clock import SystemClock
 from engine.config import IntakeConfig, MqttConfig, TopicConfig
 from engine.intake.contract import Inbox, Received
+from engine.intake.manualclient import ManualClient
 from engine.intake.mqtt import MqttIntake
+from engine.intake.mqtt5client import Mqtt5Client
 from tests.support.wait import until_async
+
+CLIENTS = {
+    "aiomqtt-3": {"client": "aiomqtt", "protocol": "3.1.1"},
+    "aiomqtt-5": {"client": "aiomqtt", "protocol": "5"},
+    "mqtt5": {"client": "mqtt5", "protocol": "5"},
+}
+"""Every way to speak to a broker, as keys of [[mqtt]]."""
 
 
 @dataclass
@@ -46,12 +56,22 @@ class RunningDoor:
         with suppress(asyncio.CancelledError):
             await self.task
 
+    def cut(self) -> None:
+        """Cut the line under the client, which finds out by itself."""
+        match self.door._client:
+            case Mqtt5Client() as client:
+                client._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            case ManualClient() as client:
+                client._client.socket().shutdown(socket.SHUT_RDWR)
+
     async def crash(self) -> None:
         """End it as `kill -9` would: the socket is cut without a DISCONNECT."""
-        client = self.door._client
-        assert client is not None
-        client._drop()
-        client._disconnected.set_result(None)
+        match self.door._client:
+            case Mqtt5Client() as client:
+                client.drop()
+            case ManualClient() as client:
+                client._drop()
+                client._disconnected.set_result(None)
         await self.stop()
 
 
