@@ -347,14 +347,17 @@ async def test_a_programmers_error_behind_a_message_is_not_taken_for_a_lost_conn
 @pytest.mark.parametrize("answers", [False, True], ids=["never answers", "never speaks of the subscription"])
 def test_a_broker_that_accepts_and_is_silent_is_a_problem_in_time(answers, monkeypatch):
     """Half-open from the start: the time for an answer is bounded, over a real socket."""
-    monkeypatch.setattr(mqtt5client, "ANSWER_TIMEOUT_S", 0.1)
 
     async def test():
+        gone = asyncio.Event()
+
         async def mute(reader, writer):
             if answers:
                 writer.write(CONNACK)
             await reader.read()
             writer.close()
+            await writer.wait_closed()
+            gone.set()
 
         server = await asyncio.start_server(mute, "127.0.0.1", 0)
         async with server:
@@ -372,12 +375,15 @@ def test_a_broker_that_accepts_and_is_silent_is_a_problem_in_time(answers, monke
             try:
                 if answers:
                     await client.open()
+                    monkeypatch.setattr(mqtt5client, "ANSWER_TIMEOUT_S", 0.1)
                     with pytest.raises(LinkError, match="does not answer in time"):
                         await client.subscribe_all(["t"])
                 else:
+                    monkeypatch.setattr(mqtt5client, "ANSWER_TIMEOUT_S", 0.1)
                     with pytest.raises(LinkError, match="does not answer to the connection"):
                         await client.open()
             finally:
                 await client.close()
+            await gone.wait()
 
     asyncio.run(test())
