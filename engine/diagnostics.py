@@ -32,6 +32,7 @@ CODES: dict[str, str] = {
     "H014": "unknown incident type",
     "H015": "unknown detection method",
     "H016": "unknown list",
+    "H017": "unknown value",
     # Conditions and templates
     "H020": "CEL: syntax",
     "H021": "CEL: unknown name",
@@ -66,6 +67,7 @@ CODES: dict[str, str] = {
     "H108": "an irreversible step on the word of one signal",
     "H109": "a playbook feeds its own rule",
     "H110": "two playbooks contradict each other",
+    "H111": "a value is never used",
     # Config
     "H060": "a name is used twice",
     "H061": "`map` and `format` do not fit each other",

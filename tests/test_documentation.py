@@ -53,8 +53,8 @@ def test_the_first_rule_of_the_language_page_is_clean():
 
 
 def test_lists_and_own_types_load():
-    """The example of lists and incident types loads."""
-    found = findings(only("Lists and own incident types"))
+    """The example of lists, values and incident types loads."""
+    found = findings(only("Lists, values and own incident types"))
     assert {each.code for each in found} <= LINT_OF_PARTS, render(found)
 
 
@@ -86,7 +86,7 @@ def test_the_example_of_a_rule_test_is_one():
 
 def test_no_block_of_the_language_page_is_left_out():
     """Each TOML block of docs/rules.md stands below a heading that a test above knows."""
-    known = {"A first rule", "Lists and own incident types", "Detection methods", "Rules", "Rule tests"}
+    known = {"A first rule", "Lists, values and own incident types", "Detection methods", "Rules", "Rule tests"}
     assert {heading for heading, blocks in RULES.items() if any(kind == "toml" for kind, _ in blocks)} == known
 
 

@@ -16,6 +16,8 @@ from engine.model import Json
 
 LIST_PREFIX = "list."
 """`[list.bad_hosts]` of a rule file is `list.bad_hosts` in CEL."""
+VALUE_PREFIX = "value."
+"""`[value.gpu_hot_c]` of a rule file is `value.gpu_hot_c` in CEL."""
 
 
 class ScopeKind(StrEnum):
@@ -29,6 +31,8 @@ class ScopeKind(StrEnum):
     """Guards: `target`."""
     MESSAGE = "message"
     """Mapping plain JSON to an event: `topic` and `payload`."""
+    LOAD = "load"
+    """Parameters of detection methods, which are settled at load: the named lists and values alone."""
 
 
 class Environments(NamedTuple):
@@ -76,13 +80,17 @@ ROOTS: Mapping[ScopeKind, tuple[str, ...]] = {
     ScopeKind.STEP: ("event", "incident", "signals"),
     ScopeKind.TARGET: ("target",),
     ScopeKind.MESSAGE: ("topic", "payload"),
+    ScopeKind.LOAD: (),
 }
-"""The variables of each scope, besides the lists."""
+"""The variables of each scope, besides the lists and values."""
 
 
-def environments(kind: ScopeKind, lists: Mapping[str, tuple[Json, ...]]) -> Environments:
-    """Both environments of a scope, with the named lists declared."""
-    named = {LIST_PREFIX + name: cel.Type.List(_element_type(values)) for name, values in lists.items()}
+def environments(
+    kind: ScopeKind, lists: Mapping[str, tuple[Json, ...]], values: Mapping[str, Json] | None = None
+) -> Environments:
+    """Both environments of a scope, with the named lists and values declared."""
+    named = {LIST_PREFIX + name: cel.Type.List(_element_type(each)) for name, each in lists.items()}
+    named |= {VALUE_PREFIX + name: _value_type(each) for name, each in (values or {}).items()}
     strict = {root: _strict_type(root) for root in ROOTS[kind]}
     loose = {root: _loose_type(root) for root in ROOTS[kind]}
     return Environments(
@@ -122,6 +130,12 @@ def _element_type(values: tuple[Json, ...]) -> Any:
     return {bool: cel.Type.BOOL, int: cel.Type.INT, float: cel.Type.DOUBLE, str: cel.Type.STRING}.get(
         kinds.pop(), cel.Type.DYN
     )
+
+
+def _value_type(value: Json) -> Any:
+    if isinstance(value, dict):
+        return cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    return _element_type((value,))
 
 
 def _descriptor_pool() -> Any:

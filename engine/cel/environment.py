@@ -1,6 +1,6 @@
 """CEL text to a checked `Expression`, or to all that is wrong with it.
 
-One `CelEnvironment` per rule set holds the named lists; the rule and config loaders call `compile` for each
+One `CelEnvironment` per rule set holds the named lists and values; the rule and config loaders call `compile` for each
 condition, key, value and template part.
 """
 
@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from engine.cel.compile import compile_expression
 from engine.cel.contract import CelFault, Expression
-from engine.cel.declare import Environments, ScopeKind, environments
+from engine.cel.declare import LIST_PREFIX, VALUE_PREFIX, Environments, ScopeKind, environments
 from engine.cel.problems import (
     CelProblem,
     ProblemKind,
@@ -22,6 +22,7 @@ from engine.cel.problems import (
     with_article,
 )
 from engine.cel.runtime import RuntimeExpression, Want
+from engine.cel.settle import settle, values_used
 from engine.cel.syntax import Call, ListOf, Literal, Name, Node, Select, decode, walk
 from engine.cel.values import plain
 from engine.model import Json
@@ -54,11 +55,13 @@ _UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class CelEnvironment:
-    """Compiles CEL text with the named lists of a rule set in reach."""
+    """Compiles CEL text with the named lists and values of a rule set in reach."""
 
-    def __init__(self, lists: Mapping[str, tuple[Json, ...]]) -> None:
-        """`lists`: the values of each `[list.ID]`, reached as `list.ID`."""
-        self._lists = {name: tuple(_plain_or_raw(each) for each in values) for name, values in lists.items()}
+    def __init__(self, lists: Mapping[str, tuple[Json, ...]], values: Mapping[str, Json] | None = None) -> None:
+        """`lists`: what each `[list.ID]` holds, reached as `list.ID`; `values`: that of each `[value.ID]`."""
+        self._lists = {name: tuple(_plain_or_raw(each) for each in held) for name, held in lists.items()}
+        self._values = dict(values or {})
+        self._names = (*(LIST_PREFIX + name for name in lists), *(VALUE_PREFIX + name for name in self._values))
         self._environments: dict[ScopeKind, Environments] = {}
         self._compiled: dict[tuple[str, ScopeKind, Want], Expression] = {}
 
@@ -82,12 +85,12 @@ class CelEnvironment:
             return (refused,)
         # Making an environment takes a millisecond and most rule sets use two of the scopes.
         if scope not in self._environments:
-            self._environments[scope] = environments(scope, self._lists)
+            self._environments[scope] = environments(scope, self._lists, self._values)
         checker, runner = self._environments[scope]
         try:
             checked = checker.compile(source)
         except RuntimeError as error:
-            return parse_report(str(error), source, scope, self._lists)
+            return parse_report(str(error), source, scope, self._names)
         try:
             tree = decode(checked.serialize())
         except DecodeError:  # macros unfold to a tree deeper than protobuf reads
@@ -96,13 +99,15 @@ class CelEnvironment:
         problems = (*literal_problems(tree, source), *_mismatch(source, result, want))
         if problems:
             return problems
-        runtime = RuntimeExpression(source, result, tree=tree, want=want, runner=runner, lists=self._lists)
+        used = values_used(tree, self._values)
+        tree = settle(tree, used)
+        runtime = RuntimeExpression(source, result, tree=tree, want=want, runner=runner, lists=self._lists, values=used)
         made = compile_expression(runtime, tree, want=want)
         if made is runtime or not _surely_runs(tree):
             try:
                 runtime.prepare()
             except RuntimeError as error:
-                return parse_report(str(error), source, scope, self._lists)
+                return parse_report(str(error), source, scope, self._names)
         return made
 
 

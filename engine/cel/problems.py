@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from engine.cel.contract import CelFault
-from engine.cel.declare import LIST_PREFIX, ROOTS, SHAPES, ScopeKind, constant_error
+from engine.cel.declare import LIST_PREFIX, ROOTS, SHAPES, VALUE_PREFIX, ScopeKind, constant_error
 from engine.cel.semantics import regex
 from engine.cel.syntax import Call, Literal, Node, walk
 from engine.diagnostics import suggest
@@ -24,6 +24,7 @@ class ProblemKind(StrEnum):
     SYNTAX = "syntax"
     UNKNOWN_NAME = "unknown-name"
     UNKNOWN_LIST = "unknown-list"
+    UNKNOWN_VALUE = "unknown-value"
     TYPE = "type"
     REGEX = "regex"
     LITERAL = "literal"
@@ -71,19 +72,22 @@ _TYPE_WORDS = {
 _ATTRIBUTE_HOLDERS = {"halon.Event": "event", "halon.Incident": "incident", "halon.Target": "target"}
 
 
-def parse_report(text: str, source: str, kind: ScopeKind, lists: Iterable[str]) -> tuple[CelProblem, ...]:
-    """The library's report on `source` as problems in the order of their places; never empty."""
+def parse_report(text: str, source: str, kind: ScopeKind, names: Iterable[str]) -> tuple[CelProblem, ...]:
+    """The library's report on `source` as problems in the order of their places; never empty.
+
+    `names` are those of the lists and values in reach: `list.known_bad`, `value.gpu_hot_c`.
+    """
     starts = [0]
     for line in source.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
-    lists = tuple(lists)
+    names = tuple(names)
     found: list[CelProblem] = []
     for line, column, message in _BLOCK.findall(text):
         if "*error*" in message:
             continue  # follows from a problem that is told already
         at = starts[min(int(line), len(starts) - 1) - 1] + int(column) - 1 if int(line) > 0 else 0
         at = max(0, min(at, len(source)))
-        found.append(_problem(_STATUS.sub("", message), source, at, kind, lists))
+        found.append(_problem(_STATUS.sub("", message), source, at, kind, names))
     if not found:
         found.append(_unplaced(text, source))
     syntax = [each for each in found if each.kind is ProblemKind.SYNTAX]
@@ -137,11 +141,11 @@ def with_article(word: str) -> str:
     return word if word == "null" else f"an {word}" if word[:1] in "aeio" else f"a {word}"
 
 
-def _problem(message: str, source: str, at: int, scope: ScopeKind, lists: tuple[str, ...]) -> CelProblem:
+def _problem(message: str, source: str, at: int, scope: ScopeKind, names: tuple[str, ...]) -> CelProblem:
     for pattern, make in _MAKERS:
         match = pattern.search(message)
         if match:
-            return make(match, source, at, scope, lists)
+            return make(match, source, at, scope, names)
     length = token_length(source, at)
     if "recursion" in message:
         return _unplaced(message, source)
@@ -164,7 +168,7 @@ def _unplaced(text: str, source: str) -> CelProblem:
     return CelProblem(0, max(1, len(source)), text.split("\n", maxsplit=1)[0][:200], "", ProblemKind.SYNTAX)
 
 
-def _syntax(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
+def _syntax(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _names: tuple[str, ...]) -> CelProblem:
     detail = match.group(1)
     length = token_length(source, at)
     hint = ""
@@ -186,7 +190,7 @@ def _syntax(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _list
     return CelProblem(at, length, message, hint, ProblemKind.SYNTAX)
 
 
-def _reserved(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
+def _reserved(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _names: tuple[str, ...]) -> CelProblem:
     name = match.group(1)
     return CelProblem(
         at,
@@ -197,7 +201,7 @@ def _reserved(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _li
     )
 
 
-def _field(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
+def _field(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _names: tuple[str, ...]) -> CelProblem:
     name, message_type = match.groups()
     place = re.compile(rf"\.\s*`?({re.escape(name)})\b").search(source, at)
     offset, length = (place.start(1), len(name)) if place else (at, token_length(source, at))
@@ -209,9 +213,11 @@ def _field(match: re.Match[str], source: str, at: int, _scope: ScopeKind, _lists
     return CelProblem(offset, length, f"`{holder}` has no `{name}`", hint, ProblemKind.UNKNOWN_NAME)
 
 
-def _reference(match: re.Match[str], source: str, at: int, scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
+def _reference(match: re.Match[str], source: str, at: int, scope: ScopeKind, names: tuple[str, ...]) -> CelProblem:
     full = match.group(1).lstrip(".")
     root = full.split(".", 1)[0]
+    if root == VALUE_PREFIX.rstrip("."):
+        return _no_value(source, at, names)
     # The report points at the last dot or the opening bracket; the name stands at or before it.
     places = [each.start() for each in re.finditer(rf"(?<!\w){re.escape(root)}(?!\w)", source[: at + len(full)])]
     offset = max((each for each in places if each <= at), default=at)
@@ -229,18 +235,31 @@ def _reference_hint(root: str, scope: ScopeKind) -> str:
     for holder in roots:
         if root in SHAPES.get(holder.title(), {}):
             return f"did you mean `{holder}.{root}`?"
-    return suggest(root, [*roots, "list"]) or f"known here: {', '.join(f'`{each}`' for each in roots)}"
+    known = ", ".join(f"`{each}`" for each in roots) or "`list.ID` and `value.ID`"
+    return suggest(root, [*roots, "list", "value"]) or f"known here: {known}"
 
 
-def _no_list(_match: re.Match[str], source: str, at: int, _scope: ScopeKind, lists: tuple[str, ...]) -> CelProblem:
-    place = re.compile(r"\.\s*(\w+)").match(source, at)
-    name = place.group(1) if place else ""
-    offset = place.start(1) if place else at
+def _no_list(_match: re.Match[str], source: str, at: int, _scope: ScopeKind, names: tuple[str, ...]) -> CelProblem:
+    offset, name = _member(source, at)
+    lists = [each.removeprefix(LIST_PREFIX) for each in names if each.startswith(LIST_PREFIX)]
     hint = suggest(name, lists) or f"declare it: `[{LIST_PREFIX}{name}] values = [..]`"
     return CelProblem(offset, max(1, len(name)), f"there is no list `{name}`", hint, ProblemKind.UNKNOWN_LIST)
 
 
-def _overload(match: re.Match[str], source: str, at: int, scope: ScopeKind, _lists: tuple[str, ...]) -> CelProblem:
+def _no_value(source: str, at: int, names: tuple[str, ...]) -> CelProblem:
+    offset, name = _member(source, at)
+    values = [each.removeprefix(VALUE_PREFIX) for each in names if each.startswith(VALUE_PREFIX)]
+    hint = suggest(name, values) or f"declare it: `[{VALUE_PREFIX}{name}] value = …`"
+    return CelProblem(offset, max(1, len(name)), f"there is no value `{name}`", hint, ProblemKind.UNKNOWN_VALUE)
+
+
+def _member(source: str, at: int) -> tuple[int, str]:
+    """The name after the dot at `at`, or after the root that stands there, and where it begins."""
+    place = re.compile(r"\w*\s*\.\s*(\w+)").match(source, at)
+    return (place.start(1), place.group(1)) if place else (at, "")
+
+
+def _overload(match: re.Match[str], source: str, at: int, scope: ScopeKind, _names: tuple[str, ...]) -> CelProblem:
     function, arguments = match.groups()
     words = _split_types(arguments)
     operator = _OPERATORS.get(function)

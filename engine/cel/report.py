@@ -10,6 +10,7 @@ _CODES: Mapping[ProblemKind, tuple[str, str]] = {
     ProblemKind.SYNTAX: ("H020", "not CEL"),
     ProblemKind.UNKNOWN_NAME: ("H021", "no such name"),
     ProblemKind.UNKNOWN_LIST: ("H016", "no such list"),
+    ProblemKind.UNKNOWN_VALUE: ("H017", "no such value"),
     ProblemKind.TYPE: ("H022", "wrong type"),
     ProblemKind.REGEX: ("H023", "not a regular expression of RE2"),
     ProblemKind.LIMIT: ("H024", "past the limit"),

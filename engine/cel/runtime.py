@@ -60,8 +60,12 @@ class RuntimeExpression:
         want: Want,
         runner: Any,
         lists: Mapping[str, tuple[Json, ...]],
+        values: Mapping[str, Json],
     ) -> None:
-        """`runner` is the library's environment; of `lists` those that the tree names are kept and handed to it."""
+        """`runner` is the library's environment; of `lists` those that the tree names are kept and handed to it.
+
+        `values` are the named values that its text uses, by their full names; in the tree they are literals already.
+        """
         self.source = source
         self.result = result
         self.compiled = False
@@ -72,7 +76,7 @@ class RuntimeExpression:
         names = {node.name for node in walk(tree) if isinstance(node, Name)}
         self.tree = tree
         self.lists = {name: lists[name] for name in (each.removeprefix(LIST_PREFIX) for each in names) if name in lists}
-        self._named = {LIST_PREFIX + name: list(values) for name, values in self.lists.items()}
+        self._named = {**{LIST_PREFIX + name: list(held) for name, held in self.lists.items()}, **values}
         self._has_nul = has_nul(self._named)
 
     def prepare(self) -> None:

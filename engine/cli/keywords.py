@@ -60,6 +60,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "values": "texts, numbers and truth values; conditions ask with `event.subject in list.ID`",
         "description": "what it means, for people",
     },
+    "value": {
+        "value": "a text, number or truth value, or a table of them; CEL reads it as `value.ID`",
+        "description": "what it means, for people",
+    },
     "incident": {
         "description": "what happened when one opens, for people",
         "title": "a short name for people",

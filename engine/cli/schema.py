@@ -26,6 +26,7 @@ from engine.rulefile.shape import (
     RuleTable,
     SignalTable,
     StepTable,
+    ValueTable,
     WhenTable,
 )
 from engine.rulefile.signals import KEYS_MAX
@@ -64,10 +65,11 @@ def rule_schema(catalogue: Catalogue, detectors: DetectorTable) -> dict[str, Any
             "rule": _by_id(_rule(), "which signals make which incident"),
             "playbook": _by_id(_playbook(), "what is done for an incident"),
             "list": _by_id(_table(ListTable, "list"), "named values for conditions", pattern=_SNAKE),
+            "value": _by_id(_table(ValueTable, "value"), "a named value for conditions and parameters", pattern=_SNAKE),
             "incident": _by_id(_table(IncidentTable, "incident"), "incident types of your own"),
         },
         "$defs": {
-            "detect": _chosen(DetectTable, "detect", "method", methods),
+            "detect": _chosen(DetectTable, "detect", "method", methods, templated=True),
             "step": _chosen(StepTable, "step", "do", actions, templated=True),
         },
     }

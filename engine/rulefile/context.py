@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.action import Catalogue
-from engine.cel.contract import Expression
+from engine.cel.contract import CelFault, Expression, Scope
 from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
 from engine.cel.report import cel_diagnostics
 from engine.cel.runtime import Want
-from engine.cel.template import is_template, parse_template
+from engine.cel.template import evaluate, is_template, parse_template
 from engine.detectors.contract import DetectorTable
 from engine.diagnostics import Diagnostic, error, quoted
 from engine.model import IncidentType, Json
@@ -33,6 +33,7 @@ class Context:
         catalogue: Catalogue,
         detectors: DetectorTable,
         lists: Mapping[str, tuple[Json, ...]],
+        values: Mapping[str, Json],
         incidents: Mapping[IncidentType, str],
         step_timeout_us: int,
         step_retries: int,
@@ -43,11 +44,12 @@ class Context:
         self.catalogue = catalogue
         self.detectors = detectors
         self.lists = lists
+        self.values = values
         self.incidents = incidents
         self.step_timeout_us = step_timeout_us
         self.step_retries = step_retries
         self._partial = partial
-        self._cel = CelEnvironment(lists)
+        self._cel = CelEnvironment(lists, values)
 
     def expression(
         self, file: TomlFile, path: KeyPath, source: object, scope: ScopeKind, want: Want
@@ -74,6 +76,25 @@ class Context:
             self.findings.extend(cel_diagnostics(made, file, path, _place_words(path)))
             return value
         return made
+
+    def settled(self, file: TomlFile, path: KeyPath, value: Any) -> Any:
+        """A parameter of a detection method with the named lists and values that its `${…}` mean, at any depth."""
+        if isinstance(value, dict):
+            return {key: self.settled(file, (*path, key), each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.settled(file, (*path, index), each) for index, each in enumerate(value)]
+        if not has_template(value):
+            return value
+        made = parse_template(value, lambda text: self._cel.compile(text, scope=ScopeKind.LOAD, want=Want.ANY))
+        if isinstance(made, tuple):
+            self.findings.extend(cel_diagnostics(made, file, path, _place_words(path)))
+            return value
+        try:
+            return evaluate(made, Scope())
+        except CelFault as fault:
+            title = f"{_place_words(path)} has no value: {fault}"
+            self.findings.add(error("H025", title, file.value(path), label="is settled when the rules are loaded"))
+            return value
 
     def none_such(self, kind: str) -> str:
         """The label for a name that no file declares; where a file could not be read, it may stand there."""

@@ -11,16 +11,20 @@ from typing import Any
 
 from engine.model import Json
 
-_LIST = re.compile(r"\blist\s*\.\s*(\w+)")
+_NAMED = re.compile(r"\b(list|value)\s*\.\s*(\w+)")
 _SIGNAL_KEYS = ("on", "where", "by", "value", "detect", "for", "cooldown")
 _RULE_KEYS = ("incident", "by", "when")
 
 
-def signal_digest(table: Mapping[str, Any], lists: Mapping[str, tuple[Json, ...]]) -> str:
-    """The digest of a signal: its table but for texts for people, and the lists that it names."""
+def signal_digest(
+    table: Mapping[str, Any], lists: Mapping[str, tuple[Json, ...]], values: Mapping[str, Json] | None = None
+) -> str:
+    """The digest of a signal: its table but for texts for people, and the lists and values that it names."""
     meant = {key: table[key] for key in _SIGNAL_KEYS if key in table}
-    named = sorted({name for text in _strings(meant) for name in _LIST.findall(text) if name in lists})
-    return digest([meant, {name: lists[name] for name in named}])
+    found = {pair for text in _strings(meant) for pair in _NAMED.findall(text)}
+    named = {name: lists[name] for kind, name in found if kind == "list" and name in lists}
+    held = {name: each for name, each in (values or {}).items() if ("value", name) in found}
+    return digest([meant, named, held] if held else [meant, named])
 
 
 def rule_digest(table: Mapping[str, Any], signals: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from engine.tomlfile import KeyPath
 
 CANDIDATES_MAX = 200
 """Most rules that one rule is compared with; of thousands on one signal, most pairs say the same."""
-_LIST = re.compile(r"\blist\s*\.\s*(\w+)")
+_NAMED = re.compile(r"\b(list|value)\s*\.\s*(\w+)")
 
 
 class _Rules:
@@ -74,7 +74,7 @@ def lint(rules: RuleSet, names: Namespace, catalogue: Catalogue) -> Iterator[Dia
 
 
 def _unused(rules: _Rules) -> Iterator[Diagnostic]:
-    """H101 to H103: declared, and named by nothing."""
+    """H101 to H103, H111: declared, and named by nothing."""
     signals = {name for rule in rules.set.rules.values() for name in used_signals(rule)}
     for signal in rules.set.signals:
         if signal not in signals:
@@ -85,14 +85,17 @@ def _unused(rules: _Rules) -> Iterator[Diagnostic]:
         if playbook not in playbooks:
             title, label = f"playbook {quoted(playbook)} is never used", "no rule names it"
             yield rules.warn("H102", title, "playbook", playbook, label=label, help="name it in a rule")
-    if rules.set.lists:
+    if rules.set.lists or rules.set.values:
         texts = (text for entry in _entries(rules.names) for text in _texts(entry.table))
-        lists = {name for text in texts for name in _LIST.findall(text)}
-        for name in rules.set.lists:
-            if name not in lists:
-                help_ = f"use it as `event.subject in list.{name}`"
-                title = f"list {quoted(name)} is never used"
-                yield rules.warn("H103", title, "list", name, label="no condition names it", help=help_)
+        used_names = {pair for text in texts for pair in _NAMED.findall(text)}
+        for name in (each for each in rules.set.lists if ("list", each) not in used_names):
+            help_ = f"use it as `event.subject in list.{name}`"
+            title = f"list {quoted(name)} is never used"
+            yield rules.warn("H103", title, "list", name, label="no condition names it", help=help_)
+        for name in (each for each in rules.set.values if ("value", each) not in used_names):
+            help_ = f'use it as `value.{name}` in a condition, or as `"${{value.{name}}}"` in `detect` or a step'
+            title = f"value {quoted(name)} is never used"
+            yield rules.warn("H111", title, "value", name, label="nothing names it", help=help_)
 
 
 def _never_true(rules: _Rules) -> Iterator[Diagnostic]:

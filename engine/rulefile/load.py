@@ -24,7 +24,7 @@ from engine.rulefile.lint import lint
 from engine.rulefile.namespace import KINDS, Namespace, gather
 from engine.rulefile.playbooks import build_playbook
 from engine.rulefile.rules import RuleSet
-from engine.rulefile.shape import IncidentTable, ListTable
+from engine.rulefile.shape import IncidentTable, ListTable, ValueTable
 from engine.rulefile.signals import build_signal
 from engine.rulefile.taxonomy import TAXONOMY
 from engine.structread import read_struct
@@ -79,6 +79,7 @@ def check_files(
         catalogue=catalogue,
         detectors=detectors,
         lists=_lists(names, findings),
+        values=_values(names, findings),
         incidents=_incidents(names, findings),
         step_timeout_us=step_timeout_us,
         step_retries=step_retries,
@@ -114,6 +115,7 @@ def _build(names: Namespace, context: Context, files: tuple[str, ...]) -> RuleSe
         playbooks=playbooks,
         incidents=context.incidents,
         lists=context.lists,
+        values=context.values,
         files=files,
         digest=digest(_tables(names)),
     )
@@ -131,6 +133,21 @@ def _lists(names: Namespace, findings: Findings) -> dict[str, tuple[Json, ...]]:
         findings.extend(found)
         lists[entry.id] = () if table is None else table.values
     return lists
+
+
+def _values(names: Namespace, findings: Findings) -> dict[str, Json]:
+    """The named values. One with a mistake stands for 0 meanwhile, so that its users are not reported too."""
+    values: dict[str, Json] = {}
+    for entry in names.of("value").values():
+        table, found = read_struct(ValueTable, entry.table, entry.file, entry.path, what=entry.what)
+        findings.extend(found)
+        if table is None:
+            values[entry.id] = 0
+        elif isinstance(table.value, dict):
+            values[entry.id] = dict(table.value)
+        else:
+            values[entry.id] = table.value
+    return values
 
 
 def _incidents(names: Namespace, findings: Findings) -> Mapping[IncidentType, str]:

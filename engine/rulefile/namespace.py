@@ -13,8 +13,10 @@ from engine.rulefile.taxonomy import TAXONOMY
 from engine.structread import type_word
 from engine.tomlfile import KeyPath, TomlFile
 
-Kind = Literal["list", "incident", "signal", "playbook", "rule"]
-KINDS: tuple[Kind, ...] = ("list", "incident", "signal", "playbook", "rule")
+Kind = Literal["list", "value", "incident", "signal", "playbook", "rule"]
+KINDS: tuple[Kind, ...] = ("list", "value", "incident", "signal", "playbook", "rule")
+_NAMED: tuple[Kind, ...] = ("list", "value")
+"""Those that CEL reads, so that their ids are names of its own."""
 
 _KEBAB = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _SNAKE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
@@ -104,7 +106,7 @@ def _entries(file: TomlFile, findings: Findings) -> Iterator[Entry]:
 def _unknown_kind(kind: str, file: TomlFile) -> Diagnostic:
     hint = (
         suggest(kind, KINDS)
-        or "a rule file has `[signal.ID]`, `[rule.ID]`, `[playbook.ID]`, `[list.ID]`, `[incident.ID]`"
+        or "a rule file has `[signal.ID]`, `[rule.ID]`, `[playbook.ID]`, `[list.ID]`, `[value.ID]`, `[incident.ID]`"
     )
     if kind in ("test", "tests"):
         hint = "tests stand in files of their own, named `….test.toml`"
@@ -123,7 +125,7 @@ def _not_a_table(path: KeyPath, what: str, header: str, value: object, file: Tom
 
 def _check_id(entry: Entry, findings: Findings) -> None:
     pattern, form, example = (
-        (_SNAKE, "snake_case", "admin_users") if entry.kind == "list" else (_KEBAB, "kebab-case", "loss-spike")
+        (_SNAKE, "snake_case", "admin_users") if entry.kind in _NAMED else (_KEBAB, "kebab-case", "loss-spike")
     )
     if not pattern.fullmatch(entry.id) or len(entry.id) > _ID_CHARS_MAX:
         findings.add(

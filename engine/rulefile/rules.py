@@ -148,5 +148,6 @@ class RuleSet(Struct, frozen=True):
     incidents: Mapping[IncidentType, str]
     """Known incident types (the taxonomy and `[incident.ID]` tables) with a description."""
     lists: Mapping[str, tuple[Json, ...]]
+    values: Mapping[str, Json] = {}
     files: tuple[str, ...] = ()
     digest: str = ""

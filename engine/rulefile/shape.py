@@ -22,6 +22,8 @@ NAMES_MAX = 10_000
 VALUES_MAX = 200_000
 """Most values of one `[list.ID]`."""
 
+Named = str | Int64 | float | bool
+"""A value of a `[list.ID]` or `[value.ID]`, without parts of its own."""
 Names = Annotated[tuple[str, ...], Meta(max_length=NAMES_MAX)]
 
 
@@ -97,7 +99,14 @@ class StepTable(Struct, frozen=True):
 class ListTable(Struct, frozen=True):
     """`[list.ID]`."""
 
-    values: Annotated[tuple[str | Int64 | float | bool, ...], Meta(max_length=VALUES_MAX)]
+    values: Annotated[tuple[Named, ...], Meta(max_length=VALUES_MAX)]
+    description: str = ""
+
+
+class ValueTable(Struct, frozen=True):
+    """`[value.ID]`."""
+
+    value: Named | Annotated[dict[str, Named], Meta(max_length=VALUES_MAX)]
     description: str = ""
 
 

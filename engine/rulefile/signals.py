@@ -49,7 +49,7 @@ def build_signal(entry: Entry, context: Context) -> SignalRule | None:
         for_us=int(shape.for_),
         cooldown_us=int(shape.cooldown),
         description=shape.description or shape.title,
-        digest=signal_digest(table, context.lists),
+        digest=signal_digest(table, context.lists, context.values),
     )
 
 
@@ -127,6 +127,9 @@ def _detect(entry: Entry, context: Context) -> Detect | None:
     want = Want.BOOL if detector is not None and detector.of_is_bool else Want.ANY
     of = context.expression(file, (*path, "of"), table.get("of"), ScopeKind.EVENT, want)
     parameters = tuple(table.keys() - {"method", "of"})
+    before = context.findings.errors()
+    table = {key: context.settled(file, (*path, key), table[key]) if key in parameters else table[key] for key in table}
+    unsettled = context.findings.errors() > before
     context.findings.extend(read_struct(DetectTable, table, file, path, what=what, other_keys=parameters)[1])
     if detector is None:
         if isinstance(method, str):
@@ -141,6 +144,8 @@ def _detect(entry: Entry, context: Context) -> Detect | None:
                     help=hint,
                 )
             )
+        return None
+    if unsettled:
         return None
     params, found = read_struct(
         detector.params_type,

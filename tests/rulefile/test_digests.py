@@ -34,3 +34,25 @@ def test_digests_change_with_what_state_means(old, new, changed):
 def test_a_digest_does_not_depend_on_the_order_of_keys():
     """Moving a line changes nothing; a value does."""
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_a_value_is_part_of_what_a_signal_means():
+    """State begins anew where a value that the signal names is another one, in a condition or a parameter."""
+    text = """
+[value.least]
+value = 3
+[value.other]
+value = 1
+[signal.a]
+on = "t"
+where = "event.data.x > value.least"
+[signal.b]
+on = "t"
+detect = { method = "count", at_least = "${value.least}", within = "5m" }
+[signal.c]
+on = "t"
+where = "event.data.x > value.other"
+"""
+    before, after = sound(text), sound(text.replace("value = 3", "value = 4"))
+    changed = {name for name in before.signals if before.signals[name].digest != after.signals[name].digest}
+    assert changed == {"a", "b"}

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.support.rulesets import codes, sound
+from engine.detectors.table import DETECTORS as SHIPPED
+from engine.diagnostics import has_errors, render
+from engine.rulefile.load import check_files
+from engine.tomlfile import parse_toml
+from tests.support.rulesets import CATALOGUE, codes, sound
 
 HEAD = '[signal.a]\non = "t"\n'
 
@@ -43,3 +47,40 @@ def test_other_event_types_are_refused(event_type):
 def test_what_a_method_needs_is_checked(lines, expected):
     """`value`, `of`, `for` and the parameters against the method."""
     assert [code for code in codes(f"{HEAD}{lines}\n") if code != "H101"] == expected
+
+
+NAMED = """
+[value.limits]
+value = { hot = 85, times = 3 }
+[value.window]
+value = "5m"
+[value.hashes]
+value = { a = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c" }
+[list.canaries]
+values = ["violet-anchor-7"]
+[signal.hot]
+on = "t"
+value = "event.data.x"
+detect = { method = "threshold", above = "${value.limits.hot + 5}", consecutive = "${value.limits.times}" }
+[signal.slow]
+on = "t"
+value = "event.data.x"
+detect = { method = "mean", above = 1, within = "${value.window}" }
+[signal.leak]
+on = "t"
+detect = { method = "canary", of = "event.data.x", canaries = "${list.canaries}" }
+[signal.changed]
+on = "t"
+detect = { method = "hash", of = "event.data", manifest = "${value.hashes}" }
+"""
+
+
+def test_parameters_of_methods_may_be_named_values():
+    """A number, a duration, a list and a table stand in the parameters as if they had been written there."""
+    rules, found = check_files([parse_toml(NAMED.encode(), "a.toml")], catalogue=CATALOGUE, detectors=SHIPPED)
+    assert not has_errors(found), render(found)
+    params = {name: signal.detect.params for name, signal in rules.signals.items()}
+    assert (params["hot"].above, params["hot"].consecutive) == (90, 3)
+    assert params["slow"].within == 300_000_000
+    assert params["leak"].canaries == ("violet-anchor-7",)
+    assert list(params["changed"].manifest) == ["a"]
