@@ -238,7 +238,8 @@ PLACES = sorted(places(WHOLE), key=str)
 def test_what_the_loader_takes_the_schema_takes(edits):
     """Files edited at random: none that loads is wrong to the schema, and none of a wrong shape is right to it."""
     table = copy.deepcopy(WHOLE)
-    for path, how, key, value in edits:
+    for path, how, key, drawn in edits:
+        value = copy.deepcopy(drawn)  # a later edit may change it, and it is drawn again for other files
         inner = table
         try:
             for part in path[:-1]:
