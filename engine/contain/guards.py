@@ -12,7 +12,7 @@ from engine.cel.contract import CelFault
 from engine.clock import SECOND_US
 from engine.config import BudgetConfig
 from engine.contain.environment import Environment
-from engine.model import Plan, Struct, Target
+from engine.model import Lease, Plan, Struct, Target
 from engine.store.intents import Hold
 
 HOUR_US = 3_600 * SECOND_US
@@ -81,6 +81,25 @@ def reserve(
     return None
 
 
+def reserve_again(
+    connection: sqlite3.Connection, *, lease: Lease, plan: Plan, budget: BudgetConfig, now_us: int
+) -> Refusal | None:
+    """The same for an effect that someone undid and that is to be put in place again; notes down that it is.
+
+    The lease keeps its place among those held; the act counts within its hour, and the share left serving is what it
+    would be now.
+    """
+    refusal = reserve(
+        connection, target=lease.target, share_after=plan.serving_share_after, budget=budget, now_us=now_us
+    )
+    if refusal is None:
+        connection.execute("DELETE FROM reapplied WHERE at_us <= ?", (now_us - HOUR_US,))
+        connection.execute(
+            "INSERT INTO reapplied (at_us, lease, target_kind) VALUES (?, ?, ?)", (now_us, lease.id, lease.target.kind)
+        )
+    return refusal
+
+
 def needs_pool(plan: Plan, budget: BudgetConfig) -> str | None:
     """The pool whose steps must not overlap, since each one's `check` must see what the last one did; or None."""
     if not budget.serving_min:
@@ -111,6 +130,8 @@ def _held_elsewhere(connection: sqlite3.Connection, target: Target) -> int:
 
 def _acted_since(connection: sqlite3.Connection, kind: str, since_us: int) -> int:
     row = connection.execute(
-        "SELECT count(*) FROM intents WHERE target_kind = ? AND applying_us > ?", (kind, since_us)
+        "SELECT (SELECT count(*) FROM intents WHERE target_kind = :kind AND applying_us > :since) "
+        "+ (SELECT count(*) FROM reapplied WHERE target_kind = :kind AND at_us > :since)",
+        {"kind": kind, "since": since_us},
     ).fetchone()
     return int(row[0])

@@ -3,13 +3,15 @@
 The service calls `due` on every tick and runs `reconcile` for each lease that it names, all under the target's lock.
 """
 
+import contextlib
 from collections.abc import Collection
 
+from engine.config import BudgetConfig
 from engine.contain import guards
 from engine.contain.calls import Call, Calls
 from engine.contain.chronicle import Chronicle, lose_containment
 from engine.contain.environment import Cause, Environment, Escalation
-from engine.contain.guards import Switch
+from engine.contain.guards import Refusal, Switch
 from engine.contain.leases import Leases
 from engine.contain.slots import URGENT, Locks
 from engine.model import (
@@ -29,6 +31,7 @@ from engine.model import (
 from engine.store import leases
 from engine.store.connection import Connection
 
+_NO_BUDGET = BudgetConfig()
 UNREADABLE_MAX = 3
 """After so many readings in a row that failed, someone is told; once, until it can be read again."""
 
@@ -106,11 +109,36 @@ class Reconciler:
         if forbidden:
             await self._drift_without_mending(lease, f"{detail}; not applied again: {forbidden}")
             return
-        drifted = await self._change(lease, "drifted", drifts=lease.drifts + 1, detail=detail or "undone by someone")
-        plan = await self._calls.check(call)
-        if not isinstance(plan, Plan):
-            reason = plan.reason if isinstance(plan, Refused) else plan.error
-            await self._drift_without_mending(drifted, f"{detail}; it cannot be applied again: {reason}")
+        async with contextlib.AsyncExitStack() as held:
+            plan = await self._calls.check(call)
+            if isinstance(plan, Plan) and (pool := guards.needs_pool(plan, self._budget(lease))) is not None:
+                # What would be left serving must be seen after whoever acted on the pool before.
+                waited = await held.enter_async_context(self._locks.hold("pool", f"{lease.target.kind}/{pool}", URGENT))
+                plan = await self._calls.check(call) if waited else plan
+            if isinstance(plan, Plan):
+                await self._put_back(call, lease, plan, detail)
+            else:
+                drifted = await self._change(lease, "drifted", drifts=lease.drifts + 1, detail=_undone(detail))
+                reason = plan.reason if isinstance(plan, Refused) else plan.error
+                await self._drift_without_mending(drifted, f"{detail}; it cannot be applied again: {reason}")
+
+    async def _put_back(self, call: Call, lease: Lease, plan: Plan, detail: str) -> None:
+        """Reserve the act and write the drift down in one, then apply again and read back."""
+        now_us = self._now_us()
+
+        def commit(connection: Connection) -> Lease | Refusal:
+            refusal = guards.reserve_again(
+                connection, lease=lease, plan=plan, budget=self._budget(lease), now_us=now_us
+            )
+            if refusal is not None:
+                return refusal
+            return leases.change(
+                connection, lease.id, at_us=now_us, kind="drifted", drifts=lease.drifts + 1, detail=_undone(detail)
+            )
+
+        drifted = await self._environment.store.write(commit)
+        if isinstance(drifted, Refusal):
+            await self._drift_without_mending(lease, f"{detail}; not applied again: {drifted.reason}")
             return
         answer = await self._calls.apply(call, plan)
         receipt = answer.receipt if isinstance(answer, Applied | AlreadyInPlace) else plan.receipt
@@ -124,6 +152,9 @@ class Reconciler:
             )
         else:
             await self._drift_without_mending(drifted, f"{detail}; applying again did not put it in force: {answer}")
+
+    def _budget(self, lease: Lease) -> BudgetConfig:
+        return self._environment.guards.budget.get(lease.target.kind, _NO_BUDGET)
 
     def _forbidden(self, lease: Lease) -> str:
         refusal = self._switch.refusal() or guards.protected(self._environment, lease.target)
@@ -191,3 +222,7 @@ class Reconciler:
 
     def _now_us(self) -> int:
         return self._environment.clock.now_us()
+
+
+def _undone(detail: str) -> str:
+    return detail or "undone by someone"

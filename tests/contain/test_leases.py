@@ -3,7 +3,7 @@
 import pytest
 
 from engine.clock import SECOND_US, Duration
-from engine.config import ContainConfig
+from engine.config import BudgetConfig, ContainConfig, GuardsConfig
 from engine.contain.environment import Cause
 from engine.contain.steering import NotPossible
 from engine.model import IncidentState, LeaseState
@@ -166,6 +166,40 @@ def test_what_is_undone_again_and_again_is_given_up_and_no_longer_called_contain
             known = await it.incident(incident())
             assert (known.state, known.contained_us) == (IncidentState.OPEN, None)
             assert "it is not applied again" in it.told[-1].reason
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [({"per_hour_max": 2}, "acted on within the hour"), ({"serving_min": 0.5}, "left serving")],
+)
+def test_putting_back_is_acting_and_stays_within_the_budget(tmp_path, limits, says):
+    """What someone undid is not applied again past the budget; it is said, and done once there is room."""
+
+    async def scenario():
+        world = World()
+        world.share = lambda _: 1.0
+        guards = GuardsConfig(budget={"training": BudgetConfig(**limits)})
+        async with acting(tmp_path, holding(world), contain=QUICK, guards=guards) as it:
+            await it.decide(intent(incident()))
+            await it.finish()
+            if "per_hour_max" in limits:
+                world.held.clear()
+                await it.pass_s(15)
+                assert world.effects == ["a", "a"]
+            world.share = lambda _: 0.25
+            world.held.clear()
+            done = len(world.effects)
+            await it.pass_s(40)
+            (lease,) = await it.leases()
+            assert (len(world.effects), world.held, lease.state) == (done, set(), LeaseState.IN_FORCE)
+            assert says in lease.detail
+            assert (await it.incident(incident())).state is IncidentState.OPEN
+            world.share = lambda _: 1.0
+            await it.pass_s(3_600, step_s=20)
+            assert world.held == {"a"}
+            assert len(world.effects) == done + 1
 
     run(scenario())
 
