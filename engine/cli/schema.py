@@ -45,8 +45,9 @@ _FORMS = ("all", "any", "sequence")
 def schema() -> None:
     """Print the JSON Schema of rule files.
 
-    For editors that know taplo (Even Better TOML), write it to a file and name that in the first line of a rule file:
-    `#:schema ./halon.schema.json`. It knows the detectors and actions of this installation, plug-ins included.
+    For editors with Even Better TOML (taplo) or Tombi, which complete and check as you type: write it to a file and
+    name that in the first line of a rule file: `#:schema ./halon.schema.json`. It knows the detectors and actions of
+    this installation, plug-ins included.
     """
     emit_pretty(rule_schema(load_catalogue().catalogue, DETECTORS))
 

@@ -1,4 +1,4 @@
-"""`halon schema` against the loader, against the validator of JSON Schema's own community, and in the real `taplo`."""
+"""`halon schema` against the loader, the validator of JSON Schema's own community, and the real `taplo` and `tombi`."""
 
 import copy
 import json
@@ -24,6 +24,7 @@ from engine.diagnostics import has_errors, render
 from engine.rulefile.load import check_files
 from engine.tomlfile import TomlFile, parse_toml
 from tests.support import plugins
+from tests.support.languageserver import completions
 from tests.support.realparts import missing
 from tests.support.rules import catalogue
 from tests.support.rulesets import WHOLE_LANGUAGE
@@ -308,3 +309,22 @@ def test_the_real_taplo_reads_the_schema_named_in_a_rule_file(schema_file, tmp_p
         assert message in said
         assert f"rules.toml:{line}:" in said
     assert said.count("error: ") == 3, said
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("[|", {"signal", "rule", "playbook", "list", "incident"}),
+        ('[signal.a]\non = "x"\nd|\n', {"detect", "description"}),
+        ('[signal.a]\non = "x"\ndetect = { method = "|" }\n', {'"count"', '"likelihood"', '"absence"'}),
+        ('[signal.a]\non = "x"\ndetect = { method = "count", a| }\n', {"at_least"}),
+        ('[rule.a]\nseverity = "|"\n', {'"low"', '"medium"', '"high"', '"critical"'}),
+        ('[playbook.a]\ncontain = [{ do = "|" }]\n', {'"slurm.suspend"', '"nftables.isolate"'}),
+        ('[playbook.a]\ncontain = [{ do = "slurm.suspend", j| }]\n', {"job"}),
+    ],
+)
+def test_an_editor_offers_what_may_stand_at_the_cursor(schema_file, tmp_path, text, offered):
+    """By the real language server tombi: tables, keys, methods, severities, actions and the parameters of an action."""
+    tombi = shutil.which("tombi", path=str(Path(sys.executable).parent)) or missing("`tombi` is missing: make setup")
+    line = f"#:schema {schema_file.as_uri()}\n"
+    assert offered <= set(completions([tombi, "lsp", "--offline"], tmp_path, line + text))
