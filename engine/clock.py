@@ -9,7 +9,6 @@ import heapq
 import re
 import time
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
 
 SECOND_US = 1_000_000
@@ -18,7 +17,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _UNITS_US = {"ms": 1_000, "s": SECOND_US, "m": 60 * SECOND_US, "h": 3_600 * SECOND_US, "d": 86_400 * SECOND_US}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
 _SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
-_MILLISECOND_CHARS = len("2026-01-01T00:00:00.000Z")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 
 TIME_MIN_US = 0
@@ -157,9 +155,20 @@ def format_duration(duration_us: int) -> str:
 
 def parse_time_us(text: str) -> int:
     """An RFC 3339 time stamp to microseconds since the epoch; finer digits are cut off. Raises ValueError."""
+    # Most events are in UTC, share their second with others and have three digits of a fraction or none: both are kept.
+    second_us = _seconds.get(text[:19])
+    if second_us is not None:
+        fraction_us = _fractions.get(text[19:])
+        if fraction_us is not None:
+            return second_us + fraction_us
+    return _parse_time_us(text)
+
+
+def _parse_time_us(text: str) -> int:
+    """The same for a text of which not both halves are known; keeps what is worth it."""
     second_us = _second_us(text[:19])
-    if second_us is not None:  # most events: in UTC, at most microseconds
-        fraction_us = _kept_fraction_us(text[19:]) if len(text) <= _MILLISECOND_CHARS else _fraction_us(text[19:])
+    if second_us is not None:
+        fraction_us = _fraction_us(text[19:])
         if fraction_us is not None:
             return second_us + fraction_us
     if not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d", text):
@@ -174,27 +183,39 @@ def parse_time_us(text: str) -> int:
     return (stamp - _EPOCH) // timedelta(microseconds=1)
 
 
-@lru_cache(maxsize=4_096)
+_seconds: dict[str, int] = {}
+"""`2026-01-01T00:00:00` in UTC to microseconds: the latest seen."""
+_SECONDS_MAX = 4_096
+_fractions: dict[str, int] = {"Z": 0}
+"""`.250Z` to microseconds, of one to three digits: there are 1,110. Of finer ones there are too many to keep."""
+
+
 def _second_us(text: str) -> int | None:
-    """`2026-01-01T00:00:00` in UTC to microseconds, None for any other text. Kept: many events share a second."""
+    """`2026-01-01T00:00:00` in UTC to microseconds, None for any other text."""
+    second_us = _seconds.get(text)
+    if second_us is not None:
+        return second_us
     if not _SECOND.fullmatch(text):
         return None
     try:
-        return (datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+        second_us = (datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
     except ValueError:
         return None  # the 31st of June
+    if len(_seconds) >= _SECONDS_MAX:
+        _seconds.clear()
+    _seconds[text] = second_us
+    return second_us
 
 
 def _fraction_us(text: str) -> int | None:
     """`Z` or `.25Z` to microseconds, None for any other text."""
     digits = text[1:-1]
     if text[:1] == "." and text[-1] == "Z" and len(digits) <= 6 and digits.isdigit() and digits.isascii():
-        return int(digits.ljust(6, "0"))
+        fraction_us = int(digits.ljust(6, "0"))
+        if len(digits) <= 3:
+            _fractions[text] = fraction_us
+        return fraction_us
     return 0 if text == "Z" else None
-
-
-_kept_fraction_us = lru_cache(maxsize=2_048)(_fraction_us)
-"""For the thousand milliseconds; of microseconds there are too many."""
 
 
 def to_datetime(time_us: int) -> datetime:

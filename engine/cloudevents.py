@@ -31,6 +31,7 @@ _CONTENT = frozenset(("datacontenttype", "dataschema"))
 _NAME = re.compile(r"[a-z0-9]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;.*)?", re.ASCII | re.DOTALL)
+_BACKSLASH, _DELETE = 0x5C, 0x7F
 _BATCH_START = re.compile(rb"[ \t\r\n]*\[")
 
 
@@ -70,6 +71,22 @@ _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 
 
+def decode_plain(raw: bytes, *, arrived_us: int) -> Event | None:
+    """The event of a message in its common form, which most are: the quick way to what `decode` gives.
+
+    None for a batch, for extensions, for what is malformed: `decode` takes these. `arrived_us` is the event's time
+    where it has none.
+    """
+    try:
+        wire = _PLAIN_ONE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # Of plain ASCII without escapes, JSON lets no control character through but DEL
+    if (_BACKSLASH in raw or _DELETE in raw or not raw.isascii()) and not _printable_names(wire):
+        return None
+    return _event(wire, arrived_us)
+
+
 def decode_event(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_MAX) -> list[Event] | Malformed:
     """A structured CloudEvent or a JSON batch to its events, all of them or the first reason why not.
 
@@ -84,21 +101,22 @@ def decode_event(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_
 
 def decode(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_MAX) -> Decoded:
     """A structured CloudEvent or a JSON batch to its good events and, one by one, what is wrong with the others."""
-    batch = raw[:1] != b"{" and _BATCH_START.match(raw) is not None
-    try:
-        if not batch:
-            only = _from_plain(_PLAIN_ONE.decode(raw), arrived_us)
-            if only is not None:
-                return Decoded([only], [])
-        else:
+    batch = _BATCH_START.match(raw) is not None
+    if not batch:
+        only = decode_plain(raw, arrived_us=arrived_us)
+        if only is not None:
+            return Decoded([only], [])
+    else:
+        try:
             plain = _PLAIN_MANY.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # the careful way says why
+        else:
             if len(plain) > events_max:
                 return _too_many(len(plain), events_max)
             events = [_from_plain(wire, arrived_us) for wire in plain]
             if None not in events:
                 return Decoded(cast("list[Event]", events), [])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # the careful way says why
     return _decode_carefully(raw, batch=batch, arrived_us=arrived_us, events_max=events_max)
 
 
@@ -185,8 +203,15 @@ def is_json_type(media_type: str | None) -> bool:
 
 def _from_plain(wire: _Plain, arrived_us: int) -> Event | None:
     """The event, or None where something is not quite in order and the careful way has to say what."""
-    if not f"{wire.id}{wire.source}{wire.type}{wire.subject}".isprintable():
-        return None
+    return _event(wire, arrived_us) if _printable_names(wire) else None
+
+
+def _printable_names(wire: _Plain) -> bool:
+    return f"{wire.id}{wire.source}{wire.type}{wire.subject}".isprintable()
+
+
+def _event(wire: _Plain, arrived_us: int) -> Event | None:
+    """The same, with the attributes known to be printable."""
     if wire.time is None:
         time_us = arrived_us
     else:

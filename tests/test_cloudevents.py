@@ -15,6 +15,7 @@ from engine.cloudevents import (
     decode,
     decode_binary,
     decode_event,
+    decode_plain,
     encode_event,
     event_from,
 )
@@ -251,6 +252,17 @@ def test_binary_mode_says_what_is_wrong(attributes, payload, reason):
     assert decode_binary(attributes, payload, content_type=None, arrived_us=NOW_US) == Malformed(reason)
 
 
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject"])
+@pytest.mark.parametrize("bad", ["\x00", "\n", "\x1f", "\x7f", "\x85", "\ue000", "\U000e0001"])
+def test_the_quick_way_leaves_unprintable_names_to_the_careful_one(name, bad):
+    """Escaped, raw and beyond ASCII: a character that may be one of control is looked at by the way that knows them."""
+    members = {**BASE, name: f"a{bad}b"}
+    for ascii_only in (True, False):
+        raw = json.dumps(members, ensure_ascii=ascii_only).encode()
+        assert decode_plain(raw, arrived_us=NOW_US) is None
+    assert decode_plain(json.dumps({**BASE, name: 'a é " b'}).encode(), arrived_us=NOW_US) is not None
+
+
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
 JSON = st.recursive(
     st.none()
@@ -320,6 +332,8 @@ def test_no_bytes_raise_and_both_ways_of_decoding_agree(raw):
     value = msgspec.json.decode(raw)
     wires = value if isinstance(value, list) else [value]
     assert answer == [event_from(wire, arrived_us=NOW_US) for wire in wires]
+    plain = decode_plain(raw, arrived_us=NOW_US)
+    assert plain is None or [plain] == answer
     for event in answer:
         assert event.id.encode()
         assert event.source.encode()

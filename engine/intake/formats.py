@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.cel.environment import CelEnvironment
-from engine.cloudevents import Malformed, decode, decode_binary
+from engine.cloudevents import Malformed, decode, decode_binary, decode_plain
 from engine.config import Config, TopicConfig
 from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, DeadLetter, Received
 from engine.intake.mapping import EventMapper, compile_map
@@ -74,6 +74,9 @@ class Formats:
             attributes = dict(received.properties)
             if "specversion" in attributes:
                 return [self._binary(received, attributes)]
+        event = decode_plain(received.payload, arrived_us=received.received_us)
+        if event is not None:
+            return (event,)
         decoded = decode(received.payload, arrived_us=received.received_us, events_max=self._events_max)
         if not decoded.malformed:
             return decoded.events
