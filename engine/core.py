@@ -73,6 +73,7 @@ class Core:
         self._ahead_max_us = min(intake.future_max, intake.lateness_max)
         self._core_us = 0
         self._index = detect.RulesIndex(rules.signals)
+        self._finders = self._index.by_type
         self._windows = detect.DetectState(rules.signals, keys_max=limits.keys_max, lateness_us=intake.lateness_max)
         self._joins = correlate.Joins(rules)
         self._matches = correlate.CorrelateState(
@@ -91,28 +92,38 @@ class Core:
 
     def event(self, event: Event, now_us: int) -> CoreStep:
         """Judge an event that arrived at `now_us`, after the timers that were due before it."""
-        at_us = event.time_us if event.time_us <= now_us + self._ahead_max_us else now_us
+        at_us = event.time_us
+        if at_us > now_us + self._ahead_max_us:
+            at_us = now_us
         core_us = at_us if at_us < now_us else now_us
         if core_us > self._core_us:
             self._core_us = core_us
         else:
             core_us = self._core_us
-        watches = self._index.candidates(event)
+        find = self._finders.get(event.type)
+        watches = find(event) if find is not None else self._index.candidates(event)
+        windows, matches = self._windows, self._matches
         # Most events come to nothing: they are told so before anything is made for them.
-        if self._may_be_due(core_us):
+        if (windows.queue or matches.queue) and self._may_be_due(core_us):
             gathered = _Gathered()
             self._fire_timers(gathered, before_us=core_us)
-            detected = detect.detect(watches, self._windows, event, at_us)
+            detected = detect.detect(watches, windows, event, at_us)
+            gathered.faults += detected.faults
+            self._correlate(gathered, detected.signals)
         elif watches:
-            detected = detect.detect(watches, self._windows, event, at_us)
-            if detected is detect.NOTHING and not self._may_be_due(core_us):
-                return EMPTY
+            detected = detect.detect(watches, windows, event, at_us)
+            correlated = correlate.correlate(self._joins, matches, detected.signals)
+            # What the event set in the past, as a late one may, is due already.
+            if not correlated.fired and not ((windows.queue or matches.queue) and self._may_be_due(core_us)):
+                if detected is detect.NOTHING:
+                    return EMPTY
+                return CoreStep(detected.signals, (), correlated.updated, (), (), detected.faults)
             gathered = _Gathered()
+            gathered.faults += detected.faults
+            gathered.signals += detected.signals
+            self._decide(gathered, correlated)
         else:
             return EMPTY
-        gathered.faults += detected.faults
-        self._correlate(gathered, detected.signals)
-        # What the event set in the past, as a late one may, is due already.
         self._fire_timers(gathered, before_us=core_us)
         return gathered.step()
 
@@ -140,6 +151,7 @@ class Core:
     def swap_rules(self, rules: RuleSet) -> None:
         """Take new rules; what belongs to unchanged signals and rules stays, and so do open incidents."""
         self._index = detect.RulesIndex(rules.signals)
+        self._finders = self._index.by_type
         self._joins = correlate.Joins(rules)
         self._windows.swap(rules.signals)
         self._matches.swap(self._joins)

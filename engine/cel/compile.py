@@ -6,8 +6,10 @@ values to the C++ runtime. So faults and absorbed errors need no code here. `eng
 """
 
 import ast
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 from engine.cel.constants import ConstantSet, exact
@@ -20,7 +22,7 @@ from engine.cel.semantics import FUNCTIONS, Retreat, regex
 from engine.cel.shell import made_function
 from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, Name, Node, Select, walk
 from engine.cel.values import plain
-from engine.model import Json
+from engine.model import Event, Json
 
 FOLDS_MAX = 2
 """Macros in the fast code; with `_ELEMENTS_MAX` each they stay below the C++ runtime's 10,000 rounds."""
@@ -30,9 +32,10 @@ _ELEMENTS_MAX = 4_000
 class CompiledExpression:
     """A checked expression that runs as a Python code object."""
 
-    __slots__ = ("_exact", "_runtime", "_want", "compiled", "evaluate", "lists", "result", "source", "tree")
+    __slots__ = ("_exact", "_runtime", "_want", "compiled", "evaluate", "lists", "of_event", "result", "source", "tree")
 
     evaluate: Callable[[Scope], Any]
+    of_event: Callable[[Event], Any]
 
     def __init__(self, runtime: RuntimeExpression, tree: Node, *, want: Want) -> None:
         """Of the same text as `runtime`. Raises Unsupported for syntax that only the C++ runtime evaluates."""
@@ -44,7 +47,13 @@ class CompiledExpression:
         self._want = want
         self._runtime = runtime
         self._exact: Evaluator = build(tree, runtime.lists)
-        self.evaluate = _Writer(runtime.lists).function(tree, want, self._evaluate_exactly)
+        # Most read nothing but the event, and are spared a Scope.
+        if {node.name for node in walk(tree) if isinstance(node, Name)} & _OTHER_NAMES:
+            evaluate = _Writer(runtime.lists, of="scope").function(tree, want, self._evaluate_exactly)
+            self.evaluate, self.of_event = evaluate, lambda event: evaluate(Scope(event))
+        else:
+            of_event = _Writer(runtime.lists, of="event").function(tree, want, self._evaluate_exactly)
+            self.evaluate, self.of_event = lambda scope: of_event(scope.event), of_event
 
     def _evaluate_exactly(self, scope: Scope) -> Any:
         try:
@@ -93,6 +102,23 @@ def _elements(held: Any) -> Any:
     return held
 
 
+_KNOWN: dict[str, Any] = {
+    "_DEVIATIONS": _DEVIATIONS,
+    "_Frame": Frame,
+    "_Scope": Scope,
+    "_deviate": _deviate,
+    "_elements": _elements,
+}
+_OTHER_NAMES = frozenset({"incident", "signals", "target", "topic", "payload"})
+"""Variables beside `event`."""
+
+
+@lru_cache(maxsize=10_000)
+def _shared(_text: str, value: float) -> float:
+    """The first number that was written so."""
+    return value
+
+
 _Piece = tuple[ast.expr, _Kind]
 _COMPARISONS: Mapping[str, ast.cmpop] = {"_<_": ast.Lt(), "_<=_": ast.LtE(), "_>_": ast.Gt(), "_>=_": ast.GtE()}
 _MIRRORED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
@@ -109,19 +135,20 @@ _RESULTS = {
 class _Writer:
     """Writes the code of one expression, with the names that it uses."""
 
-    def __init__(self, lists: Mapping[str, tuple[Json, ...]]) -> None:
+    def __init__(self, lists: Mapping[str, tuple[Json, ...]], *, of: str) -> None:
+        """`of`: what the function takes."""
         self._lists = lists
-        self._names: dict[str, Any] = {"_deviate": _deviate, "_elements": _elements, "_Frame": Frame}
+        self._of = of
+        self._names: dict[str, Any] = {}
         self._temporaries = 0
         self._bound: dict[str, str] = {}
 
-    def function(self, tree: Node, want: Want, exactly: Callable[[Scope], Any]) -> Callable[[Scope], Any]:
-        """`evaluate(scope)`: the hopeful code, and `exactly` where it deviates."""
+    def function(self, tree: Node, want: Want, exactly: Callable[[Scope], Any]) -> Callable[[Any], Any]:
+        """The hopeful code, and `exactly` where it deviates."""
         if sum(isinstance(node, Fold) for node in walk(tree)) > FOLDS_MAX:
-            return exactly  # which counts the rounds
-        body = self._root(tree, want)
-        self._names |= {"_DEVIATIONS": _DEVIATIONS, "_exactly": exactly}
-        return made_function(body, self._names)
+            # which counts the rounds
+            return exactly if self._of == "scope" else lambda event: exactly(Scope(event))
+        return made_function(self._root(tree, want), self._names, of=self._of, known=_KNOWN, exactly=exactly)
 
     def _root(self, tree: Node, want: Want) -> ast.expr:
         if want is Want.BOOL:
@@ -146,13 +173,13 @@ class _Writer:
                 exactly = build(node, self._lists)
             except Unsupported:
                 raise _Hopeless from None  # a piece such as `signals` alone: what it is a part of has an exact form
-            frame = ast.Call(_name("_Frame"), [_name("scope")], [])
-            return _call(self._keep(exactly), frame), _Kind.DYN
+            scope = _name("scope") if self._of == "scope" else _call(_name("_Scope"), _name("event"))
+            return _call(self._keep(exactly), _call(_name("_Frame"), scope)), _Kind.DYN
 
     def _fast(self, node: Node) -> _Piece:
         match node:
             case Literal(value=value):
-                return ast.Constant(value), _kind_of_constant(value)
+                return self._constant(value), _kind_of_constant(value)
             case Name(name=name) if name in self._bound:
                 return _name(self._bound[name]), _Kind.DYN
             case Select():
@@ -243,12 +270,12 @@ class _Writer:
         if constant is None or isinstance(constant, bool):
             return _is(value, constant)
         if isinstance(constant, str) or (exact(constant) and constant not in {0, 1}):
-            return ast.Compare(value, [ast.Eq()], [ast.Constant(constant)])
+            return ast.Compare(value, [ast.Eq()], [self._constant(constant)])
         if exact(constant):  # 0 and 1, which Python's False and True are equal to
             held, bind = self._temporary(value)
             same = ast.Compare(bind, [ast.Eq()], [ast.Constant(constant)])
             return ast.BoolOp(ast.And(), [same, ast.UnaryOp(ast.Not(), _is_of(held, "bool"))])
-        return _call(self._keep(FUNCTIONS["_==_"]), value, ast.Constant(constant))
+        return _call(self._keep(FUNCTIONS["_==_"]), value, self._constant(constant))
 
     def _order(self, function: str, left: Node, right: Node) -> ast.expr:
         if isinstance(left, Literal):
@@ -284,10 +311,10 @@ class _Writer:
             case Call(function="startsWith" | "endsWith" as name, args=(text, Literal(value=str(part)))):
                 # Of all that JSON has only a string has these methods.
                 method = ast.Attribute(self._value(text), name.lower(), ast.Load())
-                return ast.Call(method, [ast.Constant(part)], []), _Kind.BOOL
+                return ast.Call(method, [self._constant(part)], []), _Kind.BOOL
             case Call(function="contains", args=(text, Literal(value=str(part)))):
                 held, bind = self._temporary(self._value(text))
-                there = ast.Compare(ast.Constant(part), [ast.In()], [held])
+                there = ast.Compare(self._constant(part), [ast.In()], [held])
                 return ast.IfExp(_is_of(bind, "str"), there, _deviation()), _Kind.BOOL
             case Call(function="matches", args=(text, Literal(value=str(pattern)))):
                 try:
@@ -318,6 +345,13 @@ class _Writer:
         target = ast.Name(variable, ast.Store())
         rounds = ast.GeneratorExp(test, [ast.comprehension(target, elements, [], 0)])
         return _call(_name("all" if node.kind is FoldKind.ALL else "any"), rounds)
+
+    def _constant(self, value: bool | float | str | None) -> ast.expr:  # noqa: FBT001  # a literal
+        """A literal: all but the singletons come from outside, so that texts alike but for them share their code."""
+        if value is None or isinstance(value, bool):
+            return ast.Constant(value)
+        # Rules repeat each other's texts and thresholds: one object for all stays in the processor's caches.
+        return self._keep(sys.intern(value) if type(value) is str else _shared(repr(value), value))
 
     def _keep(self, thing: object) -> ast.expr:
         """A name in the code for a Python object."""

@@ -99,6 +99,10 @@ class RuntimeExpression:
             raise CelFault(_reason(str(error))) from error
         return check_wanted(value, self._want)
 
+    def of_event(self, event: Event) -> Any:
+        """The same with the event as all there is in the scope."""
+        return self.evaluate(Scope(event))
+
 
 def check_wanted(value: Any, want: Want, name: str = "the value") -> Any:
     """`value` as it is, if it is of the wanted kind and finite; `name` opens the fault. Raises CelFault."""

@@ -1,37 +1,66 @@
-"""The Python syntax tree of a condition to the function that evaluates it; `engine.cel.compile` calls it."""
+"""The Python syntax tree of an expression to the function that evaluates it; `engine.cel.compile` calls it.
+
+Expressions that differ in their constants alone share one code object: a constant is the default of a parameter that no
+caller gives. Ten thousand rules of one shape then cost one compilation, and the processor meets the same code again.
+"""
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
 from typing import Any
 
-from engine.cel.contract import Scope
+CODES_MAX = 10_000
+"""Code objects kept by their shapes; past this all are made anew."""
 
-_SHELL: Any = ast.parse(
-    "def evaluate(scope):\n"
-    "    try:\n        event = scope.event\n        return None\n"
-    "    except _DEVIATIONS:\n        return _exactly(scope)"
-)
+_SHELLS: Mapping[str, Any] = {
+    "event": ast.parse(
+        "def evaluate(event):\n"
+        "    try:\n        return None\n"
+        "    except _DEVIATIONS:\n        return _exactly(_Scope(event))"
+    ),
+    "scope": ast.parse(
+        "def evaluate(scope):\n"
+        "    try:\n        event = scope.event\n        return None\n"
+        "    except _DEVIATIONS:\n        return _exactly(scope)"
+    ),
+}
+_codes: dict[tuple[str, str, tuple[str, ...]], CodeType] = {}
 
 
-def made_function(body: ast.expr, names: dict[str, Any]) -> Callable[[Scope], Any]:
-    """`evaluate(scope)`: the value of `body`, in which `event` and `names` are known.
+def made_function(
+    body: ast.expr, names: Mapping[str, Any], *, of: str, known: dict[str, Any], exactly: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """`evaluate(event)` or `evaluate(scope)`, as `of` says: the value of `body`, which may use `event` and `names`.
 
-    `_exactly(scope)` is asked instead where it raises one of `_DEVIATIONS`; both are among the names.
+    `exactly` is asked with the scope where it raises one of `_DEVIATIONS`; that and `_Scope` are in `known`, the names
+    that all expressions have alike.
     """
+    shape = (of, ast.dump(body), tuple(names))
+    code = _codes.get(shape)
+    if code is None:
+        if len(_codes) >= CODES_MAX:
+            _codes.clear()
+        _codes[shape] = code = _compiled(body, ("_exactly", *names), of=of)
+    return FunctionType(code, known, "evaluate", (exactly, *names.values()))
+
+
+def _compiled(body: ast.expr, names: tuple[str, ...], *, of: str) -> CodeType:
     for node in ast.walk(body):
         node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]  # the compiler wants a place for each
         node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
     # The code is built from syntax nodes, never from text: nothing in a rule file can become Python source.
-    exec(compile(_in_shell(body), "<cel>", "exec"), names)  # noqa: S102  # built from nodes
-    evaluate: Callable[[Scope], Any] = names["evaluate"]
-    return evaluate
+    module = compile(_in_shell(_SHELLS[of], body, names), "<cel>", "exec")
+    return next(each for each in module.co_consts if isinstance(each, CodeType))
 
 
-def _in_shell(body: ast.expr) -> ast.Module:
-    """The shell with `body` for its None. All else is shared: to parse it anew each time took a while."""
-    function = _SHELL.body[0]
+def _in_shell(shell: Any, body: ast.expr, names: tuple[str, ...]) -> ast.Module:
+    """The shell with `body` for its None, and with `names` as parameters; all else of it is shared."""
+    function = shell.body[0]
     attempt = function.body[0]
     returned = ast.copy_location(ast.Return(body), attempt)
-    tried = ast.copy_location(ast.Try([attempt.body[0], returned], attempt.handlers, [], []), attempt)
-    made = ast.FunctionDef(function.name, function.args, [tried], [], None, None)
+    tried = ast.copy_location(ast.Try([*attempt.body[:-1], returned], attempt.handlers, [], []), attempt)
+    given = [*function.args.args, *(ast.copy_location(ast.arg(name), function) for name in names)]
+    nothing = ast.copy_location(ast.Constant(None), function)
+    parameters = ast.arguments([], given, None, [], [], None, [nothing] * len(names))
+    made = ast.FunctionDef(function.name, parameters, [tried], [], None, None)
     return ast.Module([ast.copy_location(made, function)], [])

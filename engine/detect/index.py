@@ -4,9 +4,9 @@ The type of an event gives the nets of those that listen to it, by its exact nam
 whose condition demands another value of it. What is left is in the order of the rule set.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from engine.detect.net import Net, Watches, in_order
+from engine.detect.net import Find, Net, Watches, in_order
 from engine.detect.watch import Watch
 from engine.model import Event, SignalId
 from engine.rulefile.rules import SignalRule
@@ -32,14 +32,15 @@ class RulesIndex:
                     prefixed.setdefault(prefix, []).append(watch)
         self._exact = {name: Net(watches).finder() for name, watches in exact.items()}
         self._prefixed = {prefix: Net(watches).finder() for prefix, watches in prefixed.items()}
-        self._by_type: dict[str, Callable[[Event], Watches]] = {}
+        self.by_type: dict[str, Find] = {}
+        """What finds the candidates of the types that came up: what `candidates` asks, at hand for `engine.core`."""
 
     def candidates(self, event: Event) -> Watches:
         """Whose judging of the event may come to something, in the order of the rule set."""
-        find = self._by_type.get(event.type)
+        find = self.by_type.get(event.type)
         return self._find_by(event.type)(event) if find is None else find(event)
 
-    def _find_by(self, event_type: str) -> Callable[[Event], Watches]:
+    def _find_by(self, event_type: str) -> Find:
         """What finds the candidates for events of a type; kept, as there are few types and many events."""
         nets = [self._exact.get(event_type)]
         # A prefix ends in a dot, so only the dots of the type can end one.
@@ -47,14 +48,14 @@ class RulesIndex:
         while at >= 0:
             nets.append(self._prefixed.get(event_type[: at + 1]))
             at = event_type.find(".", at + 1)
-        finds = tuple(net.find for net in nets if net is not None)
-        if len(self._by_type) >= TYPES_MAX:
-            self._by_type.clear()
-        self._by_type[event_type] = find = finds[0] if len(finds) == 1 else _all_of(finds)
+        finds = tuple(find for find in nets if find is not None)
+        if len(self.by_type) >= TYPES_MAX:
+            self.by_type.clear()
+        self.by_type[event_type] = find = finds[0] if len(finds) == 1 else _all_of(finds)
         return find
 
 
-def _all_of(finds: tuple[Callable[[Event], Watches], ...]) -> Callable[[Event], Watches]:
+def _all_of(finds: tuple[Find, ...]) -> Find:
     def find(event: Event) -> Watches:
         found: Watches = ()
         for each in finds:

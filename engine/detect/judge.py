@@ -3,15 +3,14 @@
 The rules of judging (what an observation is, `for`, `cooldown`) are those of docs/rules.md, Exact meaning, 7 to 11.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-from engine.cel.contract import CelFault, Scope
+from engine.cel.contract import CelFault
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
 from engine.detect.keystate import KeyState
 from engine.detect.state import DetectState
-from engine.detect.watch import Watch
+from engine.detect.watch import OfEvent, Watch
 from engine.detectors.contract import Observation
 from engine.model import Event, Fault, Finding, Json, Key, Signal, Struct
 from engine.rulefile.rules import SignalRule
@@ -41,25 +40,37 @@ class _Fault(Exception):  # noqa: N818  # a fault is data, caught in this module
 
 def detect(watches: Iterable[Watch], state: DetectState, event: Event, at_us: int) -> Detected:
     """The signals and faults of an event that the index gave `watches` for; `at_us` is its time, clamped."""
-    scope = Scope(event=event)
-    signals: list[Signal] = []
-    faults: list[Fault] = []
+    signals: list[Signal] | None = None  # most events give none
+    faults: list[Fault] | None = None
     for watch in watches:
+        matches = watch.matches
         try:
-            if watch.matches is not None and not _matches(watch, watch.matches, state, scope, at_us):
+            if matches is not None and not matches(event):
+                if watch.holds:
+                    _end_hold(watch, state, event, at_us)
                 continue
-            signal = _observe(watch, state, scope, event, at_us)
+            signal = _observe(watch, state, event, at_us)
+        except CelFault as fault:  # of `where`: what goes wrong later says itself which field it is
+            if watch.holds:
+                _end_hold(watch, state, event, at_us)
+            faults = [*(faults or ()), _as_data(watch, "where", fault, event, at_us)]
         except _Fault as fault:
-            faults.append(
-                Fault(owner=watch.rule.id, field=fault.field, reason=fault.reason, at_us=at_us, event_id=event.id)
-            )
-            continue
-        if signal is not None:
-            signals.append(signal)
+            faults = [*(faults or ()), _as_data(watch, fault.field, fault, event, at_us)]
+        else:
+            if signal is not None:
+                if signals is None:
+                    signals = [signal]
+                else:
+                    signals.append(signal)
     if state.broken:
-        faults += [Fault(owner=name, field="detect", reason=why, at_us=at_us) for name, why in state.broken]
+        more = [Fault(owner=name, field="detect", reason=why, at_us=at_us) for name, why in state.broken]
+        faults = [*(faults or ()), *more]
         state.broken.clear()
-    return Detected(tuple(signals), tuple(faults)) if signals or faults else NOTHING
+    return Detected(tuple(signals or ()), tuple(faults or ())) if signals or faults else NOTHING
+
+
+def _as_data(watch: Watch, field: str, fault: Exception, event: Event, at_us: int) -> Fault:
+    return Fault(owner=watch.rule.id, field=field, reason=str(fault), at_us=at_us, event_id=event.id)
 
 
 def fire_timer(state: DetectState) -> Signal | None:
@@ -86,28 +97,15 @@ def fire_timer(state: DetectState) -> Signal | None:
     return signal
 
 
-def _matches(watch: Watch, where: Callable[[Scope], bool], state: DetectState, scope: Scope, at_us: int) -> bool:
-    """Whether `where` is true; if not, that ends a hold."""
-    try:
-        if where(scope):
-            return True
-    except CelFault as fault:
-        _end_hold(watch, state, scope, at_us)
-        raise _Fault("where", str(fault)) from None
-    if watch.rule.for_us:
-        _end_hold(watch, state, scope, at_us)
-    return False
-
-
-def _observe(watch: Watch, state: DetectState, scope: Scope, event: Event, at_us: int) -> Signal | None:
+def _observe(watch: Watch, state: DetectState, event: Event, at_us: int) -> Signal | None:
     """The event is an observation of its key."""
     rule = watch.rule
-    key = _key(watch, scope) if watch.by else ()
-    value = None if watch.value is None else _number(watch, scope)
+    key = _key(watch, event) if watch.by else ()
+    value = None if watch.value is None else _number(watch.value, event)
     if watch.stateless:
         finding = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
         return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=(event.source,))
-    of = None if watch.of is None else _of(watch, scope)
+    of = None if watch.of is None else _of(watch, watch.of, event)
     kept = state.touch(rule, key)
     if kept.detector is None:
         found: Finding | None = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
@@ -139,13 +137,11 @@ def _hold(kept: KeyState, found: Finding | None, event: Event, at_us: int) -> Fi
     return found
 
 
-def _end_hold(watch: Watch, state: DetectState, scope: Scope, at_us: int) -> None:
+def _end_hold(watch: Watch, state: DetectState, event: Event, at_us: int) -> None:
     """An event that the signal hears and does not match ends the hold of its key."""
     rule = watch.rule
-    if not rule.for_us:
-        return
     try:
-        key = _key(watch, scope)
+        key = _key(watch, event)
     except _Fault:
         return
     kept = state.peek(rule.id, key)
@@ -168,11 +164,14 @@ def _give(
     return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=sources)
 
 
-def _key(watch: Watch, scope: Scope) -> Key:
+def _key(watch: Watch, event: Event) -> Key:
     parts: list[tuple[str, str]] = []
     for name, expression in watch.by:
-        value = _evaluate(expression, scope, f"by.{name}")
-        if not isinstance(value, str):
+        try:
+            value = expression(event)
+        except CelFault as fault:
+            raise _Fault(f"by.{name}", str(fault)) from None
+        if type(value) is not str:
             raise _Fault(f"by.{name}", f"the value is {kind_of(value)}, a string is needed")
         if len(value) > KEY_CHARS_MAX:
             raise _Fault(f"by.{name}", f"the value has {len(value)} characters, at most {KEY_CHARS_MAX} make a key")
@@ -180,29 +179,21 @@ def _key(watch: Watch, scope: Scope) -> Key:
     return tuple(parts)
 
 
-def _number(watch: Watch, scope: Scope) -> float:
-    value = _evaluate(watch.value, scope, "value")
+def _number(expression: OfEvent, event: Event) -> float:
     try:
-        return float(value)
+        return float(expression(event))
+    except CelFault as fault:
+        raise _Fault("value", str(fault)) from None
     except (OverflowError, TypeError, ValueError):
         raise _Fault("value", "the value is not a number that can be reckoned with") from None
 
 
-def _of(watch: Watch, scope: Scope) -> Json:
-    value = _evaluate(watch.of, scope, "detect.of")
-    detect = watch.rule.detect
-    if detect is not None and detect.detector.of_bool and not isinstance(value, bool):
-        raise _Fault("detect.of", f"the value is {kind_of(value)}, true or false is needed")
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
+def _of(watch: Watch, expression: OfEvent, event: Event) -> Json:
     try:
-        return to_json(value)
+        value = expression(event)
+        detect = watch.rule.detect
+        if detect is not None and detect.detector.of_bool and not isinstance(value, bool):
+            raise _Fault("detect.of", f"the value is {kind_of(value)}, true or false is needed")
+        return value if value is None or isinstance(value, str | bool | int | float) else to_json(value)
     except CelFault as fault:
         raise _Fault("detect.of", str(fault)) from None
-
-
-def _evaluate(expression: Any, scope: Scope, field: str) -> Any:
-    try:
-        return expression.evaluate(scope)
-    except CelFault as fault:
-        raise _Fault(field, str(fault)) from None

@@ -5,7 +5,7 @@ the cost of an event follows the signals that may match. `engine.detect.index` m
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,8 @@ LEAF_LEN_MAX = 3
 
 Watches = tuple[Watch, ...]
 """Signals in the order of the rule set."""
+Find = Callable[[Event], Watches]
+"""Those that may match an event or have a fault on it."""
 
 
 class Net:
@@ -38,9 +40,9 @@ class Net:
                 by_path.setdefault(hint.path, []).append((watch, hint))
         self._tests = tuple(_Test(path, demanding, tested | {path}) for path, demanding in by_path.items())
 
-    def finder(self) -> "Finder":
+    def finder(self) -> Find:
         """What answers for this net: its only test, where there is but one."""
-        return self._tests[0] if len(self._tests) == 1 and not self._always else self
+        return self._tests[0].find if len(self._tests) == 1 and not self._always else self.find
 
     def find(self, event: Event) -> Watches:
         """Those that may match the event or have a fault on it."""
@@ -55,31 +57,22 @@ class Net:
 class _Test:
     """One path of an event, and where its value leads."""
 
-    __slots__ = ("_absent", "_all", "_leaves", "_look", "_nets", "_path")
+    __slots__ = ("_absent", "_all", "_path", "find")
+
+    find: Find
 
     def __init__(self, path: Path, demanding: Sequence[tuple[Watch, Hint]], tested: frozenset[Path]) -> None:
         self._path = path
-        self._look = _look(path)
         by_value: dict[Any, list[Watch]] = {}
         for watch, hint in demanding:
             for value in hint.values:
                 by_value.setdefault(value, []).append(watch)
         # Most branches are leaves: what a value leads to is then at hand.
-        self._leaves = {value: tuple(found) for value, found in by_value.items() if len(found) <= LEAF_LEN_MAX}
-        self._nets = {value: Net(found, tested) for value, found in by_value.items() if len(found) > LEAF_LEN_MAX}
+        leaves = {value: tuple(found) for value, found in by_value.items() if len(found) <= LEAF_LEN_MAX}
+        nets = {value: Net(found, tested).finder() for value, found in by_value.items() if len(found) > LEAF_LEN_MAX}
         self._absent = tuple(watch for watch, hint in demanding if hint.missing is Missing.FAULT)
         self._all = tuple(watch for watch, _ in demanding)
-
-    def find(self, event: Event) -> Watches:
-        try:
-            value = self._look(event)
-            leaf = self._leaves.get(value)
-        except (KeyError, TypeError):
-            return self._find_slowly(event)
-        if leaf is not None:
-            return leaf
-        net = self._nets.get(value)
-        return () if net is None else net.find(event)
+        self.find = _find(path, leaves, nets, self._find_slowly)
 
     def _find_slowly(self, event: Event) -> Watches:
         """Nothing is there, or a list or map (which equals no constant), or no map is on the way to it."""
@@ -93,10 +86,6 @@ class _Test:
                 return self._absent if place == len(self._path) else self._all
             held = held[name]
         return ()
-
-
-Finder = Net | _Test
-"""Either has `find`."""
 
 
 def in_order(some: Iterable[Watch], others: Iterable[Watch]) -> Watches:
@@ -121,6 +110,41 @@ def _choose(watches: Sequence[Watch], tested: frozenset[Path]) -> dict[int, Hint
     return {place: hint for place, hint in best.items() if 2 * cost(hint) <= len(watches)}
 
 
+def _find(path: Path, leaves: Mapping[Any, Watches], nets: Mapping[Any, Find], slowly: Find) -> Find:
+    """Where the value at a path leads; `slowly` is asked where there is none, or one that equals no constant."""
+    leaf_of, net_of = leaves.get, nets.get
+
+    def find(event: Event) -> Watches:
+        try:
+            value = look(event)
+            found = leaf_of(value)
+        except (KeyError, TypeError):
+            return slowly(event)
+        if found is not None:
+            return found
+        deeper = net_of(value)
+        return () if deeper is None else deeper(event)
+
+    if len(path) != 2 or path[0] != "data":
+        look = _look(path)
+        return find
+    name = path[1]
+
+    def find_in_data(event: Event) -> Watches:
+        """The same, without a call to look: most conditions ask for a member of the data."""
+        try:
+            value = event.data[name]  # type: ignore[index,call-overload]  # no map: TypeError, as said
+            found = leaf_of(value)
+        except (KeyError, TypeError):
+            return slowly(event)
+        if found is not None:
+            return found
+        deeper = net_of(value)
+        return () if deeper is None else deeper(event)
+
+    return find_in_data
+
+
 def _look(path: Path) -> Callable[[Event], Any]:
     """The value at a path; the function raises KeyError or TypeError where there is none."""
     root = attrgetter(path[0])
@@ -129,8 +153,6 @@ def _look(path: Path) -> Callable[[Event], Any]:
             return _subject
         case ():
             return root
-        case (last,) if path[0] == "data":
-            return lambda event: event.data[last]  # type: ignore[index,call-overload]  # no map: TypeError, as said
         case (last,):
             return lambda event: root(event)[last]
         case names:

@@ -1,27 +1,37 @@
 """A signal as the judge reads it; `engine.detect.index` makes one for each at a reload."""
 
 from collections.abc import Callable
+from typing import Any
 
-from engine.cel.contract import Expression, Scope
+from engine.cel.contract import Expression
 from engine.cel.hints import Hint, hints
+from engine.model import Event
 from engine.rulefile.rules import SignalRule
+
+OfEvent = Callable[[Event], Any]
+"""An expression, asked about an event. Raises CelFault."""
 
 
 class Watch:
     """One signal: its expressions laid out, its key names sorted, its place in the rule set."""
 
-    __slots__ = ("by", "demands", "detail", "matches", "of", "place", "rule", "stateless", "value")
+    __slots__ = ("by", "demands", "detail", "holds", "matches", "of", "place", "rule", "stateless", "value")
 
     def __init__(self, rule: SignalRule, place: int) -> None:
         self.rule = rule
         self.place = place
-        self.matches: Callable[[Scope], bool] | None = rule.where.evaluate if rule.where else None
-        self.by = tuple(sorted(rule.by))
-        self.value: Expression | None = rule.value
-        self.of: Expression | None = rule.detect.of if rule.detect else None
+        self.matches: Callable[[Event], bool] | None = rule.where.of_event if rule.where else None
+        self.by: tuple[tuple[str, OfEvent], ...] = tuple((name, each.of_event) for name, each in sorted(rule.by))
+        self.value: OfEvent | None = _of_event(rule.value)
+        self.of: OfEvent | None = _of_event(rule.detect.of if rule.detect else None)
+        self.holds = rule.for_us > 0
         self.stateless = rule.detect is None and not rule.for_us and not rule.cooldown_us
         self.detail = f"matched `{rule.where.source}`" if rule.where else "an event of that type"
         self.demands: tuple[Hint, ...] = ()
         """What an event must have, or its judging comes to nothing. With `for`, what does not match ends a hold."""
         if rule.where is not None and not rule.for_us:
             self.demands = hints(rule.where)
+
+
+def _of_event(expression: Expression | None) -> OfEvent | None:
+    return None if expression is None else expression.of_event

@@ -1,6 +1,7 @@
 """Compiled conditions against the real C++ runtime, on generated expressions and JSON values."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,9 @@ def assert_both_ways_agree(source: str, want: Want, seen: list[Event]) -> None:
         by_runtime = outcome(made._runtime, scope)
         by_code = outcome(made, scope)
         assert same(by_code, by_runtime), (source, by_code, by_runtime, event)
+        for way in (made, made._runtime):
+            of_event = outcome(SimpleNamespace(evaluate=lambda scope, way=way: way.of_event(scope.event)), scope)
+            assert same(of_event, by_runtime), (source, of_event, by_runtime, event)
 
 
 SEEDS = st.integers(0, 2**32)
@@ -179,3 +183,21 @@ def test_no_rule_text_becomes_python() -> None:
     assert expression("event.data.__class__ == 1").evaluate(scope) is True
     assert expression('event.data["x\')"] == 2').evaluate(scope) is True
     assert outcome(expression("event.data.x.__class__ == 1"), scope) is CelFault
+
+
+def test_expressions_that_differ_in_their_constants_share_their_code() -> None:
+    """One code object for all of a shape, each with constants of its own; another shape has another."""
+    made = [expression(f"event.subject == 'run-{n}' && event.data.step > {n}00") for n in range(1, 9)]
+    assert len({each.of_event.__code__ for each in made}) == 1  # type: ignore[attr-defined]
+    seen = [Event("e", "s", "t", 0, f"run-{n}", {"step": 500}) for n in range(1, 9)]
+    assert [each.of_event(event) for each, event in zip(made, seen, strict=True)] == [True] * 4 + [False] * 4
+    other = expression("event.subject == 'run-7' && event.data.step >= 100")
+    assert other.of_event.__code__ is not made[0].of_event.__code__  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("one", "other"), [("0.0", "-0.0"), ("1", "1.0"), ("'1'", "1"), ("true", "1")])
+def test_constants_that_python_takes_for_equal_stay_apart(one: str, other: str) -> None:
+    """Shared constants keep their type and sign."""
+    made = [expression(f"event.data.on ? {text} : event.data.step", Want.ANY) for text in (one, other)]
+    values = [each.evaluate(Scope(event=EVENT)) for each in made]
+    assert repr(values[0]) != repr(values[1])
