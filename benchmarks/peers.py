@@ -98,17 +98,18 @@ class Halon(Peer):
     """The whole core: a CloudEvent checked, its time read, judged, correlated."""
 
     def load(self, rules: int) -> None:
-        from engine.cloudevents import decode
+        from engine.cloudevents import decode_plain
         from engine.core import Core
 
-        self.decode = decode
+        self.decode = decode_plain
         self.core = Core(rules_of(work_a_rules(rules)))
 
     def judge(self, raws: Sequence[bytes]) -> int:
         decode, judge, matches = self.decode, self.core.event, 0
         for raw in raws:
-            for event in decode(raw, arrived_us=0).events:
-                matches += len(judge(event, event.time_us).signals)
+            event = decode(raw, arrived_us=0)
+            assert event is not None, "all are in the common form"
+            matches += len(judge(event, event.time_us).signals)
         self.core.drain_changes()
         return matches
 
@@ -117,15 +118,16 @@ class HalonDecodeHandIndex(HandIndex):
     """The bound of the matching alone: Halon's checked decoding, then the index by hand."""
 
     def judge(self, raws: Sequence[bytes]) -> int:
-        from engine.cloudevents import decode
+        from engine.cloudevents import decode_plain
 
         find, matches = self.thresholds.get, 0
         for raw in raws:
-            for event in decode(raw, arrived_us=0).events:
-                data: Any = event.data
-                threshold = find((event.type, data["model"]))
-                if threshold is not None and data["score"] > threshold:
-                    matches += 1
+            event = decode_plain(raw, arrived_us=0)
+            assert event is not None, "all are in the common form"
+            data: Any = event.data
+            threshold = find((event.type, data["model"]))
+            if threshold is not None and data["score"] > threshold:
+                matches += 1
         return matches
 
 

@@ -71,7 +71,10 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for low to 3 for critical."""
-        return list(Severity).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Mode(StrEnum):

@@ -1,8 +1,10 @@
 """Signals to incidents: joins, `none` and `wait`, corroboration, and the one open incident of a type and key."""
 
+import msgspec
 import pytest
 
 from engine.config import LimitsConfig
+from engine.correlate.state import Open
 from engine.model import Mode, Severity
 from tests.support.rules import rules_of
 from tests.support.timeline import Timeline
@@ -53,6 +55,18 @@ JOINS = [
     ("any = ['a'], none = ['c'], wait = '5s'", "a1 c6.1", 6),
     ("any = ['a'], none = ['c'], wait = '5s'", "a1 a3", 6),
 ]
+
+
+RULES_OF_ONE = """
+[signal.s]
+on = 't'
+by = { k = 'event.subject' }
+[rule.r]
+incident = 'fairness'
+severity = 'low'
+by = ['k']
+when = { any = ['s'] }
+"""
 
 
 @pytest.mark.parametrize(("when", "story", "fires"), JOINS)
@@ -227,3 +241,33 @@ def test_of_timers_due_at_one_time_signals_come_before_rules():
     at(10).tick()
     at(10).signal("c")
     at(11).nothing()
+
+
+def test_an_incident_with_much_evidence_is_written_whole_each_time():
+    """What was written before is not made again, and reads back as the incident that is open."""
+    at = Timeline(RULES_OF_ONE)
+    for second in range(30):
+        at(second).event()
+        rows = at.core.drain_changes()
+        [row] = [each for each in rows if each.owner.startswith("incident:")]
+        [incident] = at.core.open_incidents()
+        assert msgspec.json.decode(row.state, type=Open).incident == incident
+        assert row.state == msgspec.json.encode(msgspec.json.decode(row.state, type=Open))
+    assert len(incident.signals) == 30
+    fresh = Timeline(RULES_OF_ONE)
+    assert fresh.core.restore([row]) == []
+    fresh(30).event()
+    [row] = [each for each in fresh.core.drain_changes() if each.owner.startswith("incident:")]
+    assert len(msgspec.json.decode(row.state, type=Open).incident.signals) == 31
+
+
+def test_an_incident_that_was_never_written_down_leaves_no_row_to_delete():
+    """Opened and closed between two drains it was never there; one that was drained is taken away."""
+    at = Timeline(RULES_OF_ONE)
+    at(0).event()
+    at.core.close(at.core.open_incidents()[0].id)
+    assert at.core.drain_changes() == []
+    at(1).event()
+    at.core.drain_changes()
+    at.core.close(at.core.open_incidents()[0].id)
+    assert [(each.owner, each.state) for each in at.core.drain_changes()] == [("incident:fairness", None)]

@@ -9,7 +9,7 @@ from engine.rulefile.rules import AnyOf, Rule, RuleSet, Sequence
 class Join:
     """One rule as the matcher reads it."""
 
-    __slots__ = ("at_least", "by", "memoryless", "names", "rule", "sequence")
+    __slots__ = ("at_least", "by", "corroborate", "memoryless", "names", "places", "rule", "sequence", "within_us")
 
     def __init__(self, rule: Rule) -> None:
         of = rule.when.of
@@ -17,9 +17,16 @@ class Join:
         self.by = frozenset(rule.by)
         self.names = of.signals
         self.sequence = isinstance(of, Sequence)
+        self.places: dict[SignalId, tuple[int, ...]] = {
+            name: tuple(place for place in reversed(range(len(of.signals))) if of.signals[place] == name)
+            for name in of.signals
+        }
+        """Of each name its places in a sequence, the last one first."""
         self.at_least = of.at_least if isinstance(of, AnyOf) else len(set(of.signals))
         """How many different names it takes, for `all` and `any`."""
         when = rule.when
+        self.within_us = when.within_us
+        self.corroborate = when.corroborate
         self.memoryless = (
             not self.sequence and self.at_least == 1 and not when.none and not when.wait_us and when.corroborate <= 1
         )

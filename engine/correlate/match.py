@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from engine.correlate.joins import Join
-from engine.model import Signal, SignalId
+from engine.model import Key, RuleId, Signal, SignalId
 
 FORMAT = 1
 """Version of what `dump` writes."""
@@ -32,12 +32,19 @@ class _Dump(msgspec.Struct, array_like=True):
     pending: Pending | None
 
 
+_encoder = msgspec.json.Encoder()
+_dumps = msgspec.json.Decoder(_Dump)
+
+
 class MatchState:
-    """What a rule remembers for one key."""
+    """What a rule remembers for one key. `dirty`: it was touched since it was last written down."""
 
-    __slots__ = ("chains", "newest", "none_us", "pending", "queued_us", "sources", "used")
+    __slots__ = ("chains", "dirty", "key", "newest", "none_us", "pending", "queued_us", "rule", "sources", "used")
 
-    def __init__(self) -> None:
+    def __init__(self, rule: RuleId, key: Key) -> None:
+        self.rule = rule
+        self.key = key
+        self.dirty = False
         self.newest: dict[SignalId, Signal] = {}
         self.none_us: int | None = None
         self.chains: list[tuple[Signal, ...]] = []
@@ -52,13 +59,13 @@ class MatchState:
 
     def dump(self) -> bytes:
         """The whole state. As JSON: events may hold integers that msgpack has no room for."""
-        return msgspec.json.encode(
+        return _encoder.encode(
             _Dump(self.used, list(self.newest.values()), self.none_us, self.chains, self.sources, self.pending)
         )
 
     def load(self, blob: bytes) -> None:
         """Take the state of `dump` over; raises `msgspec.DecodeError` on anything else."""
-        state = msgspec.json.decode(blob, type=_Dump)
+        state = _dumps.decode(blob)
         self.used, self.none_us, self.pending = state.used, state.none_us, state.pending
         self.newest = {signal.signal: signal for signal in state.newest}
         self.chains, self.sources = state.chains, state.sources
@@ -74,33 +81,31 @@ def remember_unwanted(join: Join, state: MatchState, signal: Signal) -> None:
 
 def take(join: Join, state: MatchState, signal: Signal) -> tuple[Signal, ...] | None:
     """A wanted signal came: remember it; the signals of the match that it completes, unless something voids it."""
-    known = state.newest.get(signal.signal)
+    name = signal.signal
+    known = state.newest.get(name)
     if known is None or signal.at_us >= known.at_us:
-        state.newest[signal.signal] = signal
-    _remember_sources(join, state, signal)
+        state.newest[name] = signal
+    if join.corroborate > 1:
+        _remember_sources(join, state, signal)
     matched = _follow(join, state, signal) if join.sequence else _gather(join, state, signal)
-    if matched is None:
-        return None
+    if matched is None or (state.none_us is None and join.corroborate <= 1):
+        return matched
     end_us = max(each.at_us for each in matched)
     if state.none_us is not None and _reaches(join, state.none_us, end_us):
         return None
     heard = sum(1 for at_us in state.sources.values() if _reaches(join, at_us, end_us))
-    return matched if join.rule.when.corroborate <= 1 or heard >= join.rule.when.corroborate else None
+    return matched if join.corroborate <= 1 or heard >= join.corroborate else None
 
 
 def _reaches(join: Join, at_us: int, end_us: int) -> bool:
     """Whether something at `at_us` is new enough to matter to a match that ends at `end_us`."""
-    within_us = join.rule.when.within_us
-    return within_us is None or at_us >= end_us - within_us
+    return join.within_us is None or at_us >= end_us - join.within_us
 
 
 def _remember_sources(join: Join, state: MatchState, signal: Signal) -> None:
-    wanted = join.rule.when.corroborate
-    if wanted <= 1:
-        return
     for source in signal.sources:
         state.sources[source] = max(signal.at_us, state.sources.get(source, signal.at_us))
-    while len(state.sources) > wanted:
+    while len(state.sources) > join.corroborate:
         # Whether enough of them are new enough is decided by the newest ones alone.
         del state.sources[min(state.sources, key=state.sources.__getitem__)]
 
@@ -109,7 +114,7 @@ def _gather(join: Join, state: MatchState, signal: Signal) -> tuple[Signal, ...]
     """`all` and `any`: enough names in one stretch of `within` that has the signal in it; the one that ends last."""
     if join.at_least == 1:
         return (signal,)
-    within_us = join.rule.when.within_us
+    within_us = join.within_us
     others = [state.newest[name] for name in join.names if name != signal.signal and name in state.newest]
     if within_us is None:
         return _in_order([*others, signal]) if len(others) + 1 >= join.at_least else None
@@ -127,14 +132,12 @@ def _in_order(signals: Iterable[Signal]) -> tuple[Signal, ...]:
 
 def _follow(join: Join, state: MatchState, signal: Signal) -> tuple[Signal, ...] | None:
     """`sequence`: for each place the chain up to it that began last; the signal extends those it can."""
-    names, within_us = join.names, join.rule.when.within_us
+    names, within_us = join.names, join.within_us
     if not state.chains:
         state.chains = [()] * len(names)
     complete: tuple[Signal, ...] | None = None
     # From the last place to the first, so that one signal does not take two places.
-    for place in range(len(names) - 1, -1, -1):
-        if names[place] != signal.signal:
-            continue
+    for place in join.places[signal.signal]:
         before = state.chains[place - 1] if place else ()
         if place and (not before or signal.at_us < before[-1].at_us):
             continue

@@ -45,6 +45,8 @@ _NOTHING = Correlated()
 class _Run:
     """One call: gathers what fired and what changed."""
 
+    __slots__ = ("fired", "joins", "state", "touched")
+
     def __init__(self, joins: Joins, state: CorrelateState) -> None:
         self.joins = joins
         self.state = state
@@ -54,11 +56,11 @@ class _Run:
     def take(self, signal: Signal) -> None:
         """One wanted signal: absorbed by the open incidents of its rules' types, then given to the rules."""
         wanted = self.joins.wanted.get(signal.signal, ())
-        absorbed: set[str] = set()
+        absorbed: tuple[str, ...] = ()
         for join in wanted:
             opened = self.state.find_open(join.rule.incident, join.key_of(signal.key))
             if opened is not None and opened.incident.id not in absorbed:
-                absorbed.add(opened.incident.id)
+                absorbed = (*absorbed, opened.incident.id)
                 self._absorb(opened, (signal,), signal.at_us)
         for join in wanted:
             self._match(join, signal)
@@ -72,7 +74,7 @@ class _Run:
         matched = take(join, state, signal)
         if matched is None:
             return
-        end_us = max(each.at_us for each in matched)
+        end_us = matched[-1].at_us if join.sequence else max(each.at_us for each in matched)
         wait_us = join.rule.when.wait_us
         if not wait_us:
             state.forget()
@@ -105,29 +107,18 @@ class _Run:
             opened.decided[playbook] = rule.mode
             more = self.joins.steps(playbook)
             opened.steps = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
-        self.fired.append(
-            Fired(
-                incident=opened.incident,
-                rule=rule,
-                fresh=fresh,
-                at_us=at_us,
-                completing=completing,
-                matched=matched,
-                playbook=playbook,
-                steps_before=before,
-            )
-        )
+        self.fired.append(Fired(opened.incident, rule, fresh, at_us, completing, matched, playbook, before))
 
     def _open(self, rule: Rule, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> Open:
         event = completing.event
         trigger = f"{completing.signal}@{completing.at_us}" if event is None else f"{event.source}\0{event.id}"
         incident = Incident(
-            id=incident_id(rule.incident, key, f"{trigger}\0{at_us}"),
-            incident=rule.incident,
-            rule=rule.id,
-            severity=rule.severity,
-            key=key,
-            state=IncidentState.OPEN,
+            incident_id(rule.incident, key, f"{trigger}\0{at_us}"),
+            rule.incident,
+            rule.id,
+            rule.severity,
+            key,
+            IncidentState.OPEN,
             opened_us=at_us,
             updated_us=at_us,
             signals=matched[: self.state.evidence_max],
@@ -142,8 +133,10 @@ class _Run:
 
     def _complete_evidence(self, opened: Open, matched: Sequence[Signal], at_us: int) -> None:
         """Signals from before the incident that now speak for it too, while there is room for them."""
-        room = max(0, self.state.evidence_max - len(opened.incident.signals))
-        missing = [each for each in matched if each not in opened.incident.signals] if room else []
+        signals = opened.incident.signals
+        room = max(0, self.state.evidence_max - len(signals))
+        # The newest is most often the signal that was taken in a moment ago: it spares comparing it with all.
+        missing = [each for each in matched if each is not signals[-1] and each not in signals] if room else []
         if missing:
             self._absorb(opened, missing[:room], at_us)
 
@@ -161,6 +154,13 @@ class _Run:
     def _raise(self, opened: Open, rule: Rule) -> None:
         """The worst severity and the strictest mode of the rules that fired count; tags of all are kept."""
         incident = opened.incident
+        if (
+            rule.severity.rank <= incident.severity.rank
+            and (incident.mode is Mode.ENFORCE or rule.mode is not Mode.ENFORCE)
+            and (incident.playbook or not rule.playbook)
+            and (rule.tags == incident.tags or set(rule.tags) <= set(incident.tags))
+        ):
+            return  # nothing of it is new, as where the rule that opened it fires again
         severity: Severity = max(incident.severity, rule.severity, key=lambda each: each.rank)
         mode = Mode.ENFORCE if rule.mode is Mode.ENFORCE else incident.mode
         tags = tuple(dict.fromkeys((*incident.tags, *rule.tags)))
@@ -183,11 +183,14 @@ class _Run:
 
 def correlate(joins: Joins, state: CorrelateState, signals: Sequence[Signal]) -> Correlated:
     """The signals of one event, in order, to the rules that fire and the incidents that change."""
+    if not signals:
+        return _NOTHING
     run = _Run(joins, state)
-    for signal in signals:
-        for join in joins.unwanted.get(signal.signal, ()):
-            key = join.key_of(signal.key)
-            remember_unwanted(join, state.touch(join, key), signal)
+    if joins.unwanted:
+        for signal in signals:
+            for join in joins.unwanted.get(signal.signal, ()):
+                key = join.key_of(signal.key)
+                remember_unwanted(join, state.touch(join, key), signal)
     for signal in signals:
         run.take(signal)
     return run.result()

@@ -6,6 +6,7 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 import msgspec
 
@@ -18,6 +19,9 @@ from engine.statechange import Space, StateChange
 INCIDENT_OWNER = "incident:"
 """Owner of an open incident's row, before its type: no rule id has a colon."""
 _HEAP_SLACK = 1_024
+_LONG = 8
+"""Signals of evidence from which on the written form is kept, too."""
+_encoder = msgspec.json.Encoder()
 
 
 class Open(msgspec.Struct):
@@ -28,6 +32,16 @@ class Open(msgspec.Struct):
     steps: tuple[int, int, int] = (0, 0, 0)
 
 
+class _Table:
+    """The partial matches of a rule. `by_use`: in the order of their last use, which is kept once they are many."""
+
+    __slots__ = ("by_use", "states")
+
+    def __init__(self) -> None:
+        self.states: dict[Key, MatchState] = {}
+        self.by_use = False
+
+
 class CorrelateState:
     """All partial matches and open incidents. `evictions` counts the keys each rule had to forget."""
 
@@ -35,38 +49,55 @@ class CorrelateState:
         self._joins = joins
         self._matches_max = matches_max
         self.evidence_max = evidence_max
-        self._tables: dict[RuleId, dict[Key, MatchState]] = {}
+        self._tables: dict[RuleId, _Table] = {}
         self.queue: list[tuple[int, RuleId, Key]] = []
         """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
         self._open: dict[tuple[IncidentType, Key], Open] = {}
         self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
-        self._dirty: set[tuple[RuleId, Key]] = set()
-        self._dirty_open: set[tuple[IncidentType, Key]] = set()
+        self._written: dict[IncidentId, list[msgspec.Raw]] = {}
+        """The evidence of open incidents as it was written down: it only grows, and most of what is to write is it."""
+        self._dirty: list[MatchState] = []
+        self._dirty_open: dict[tuple[IncidentType, Key], Open] = {}
         self._gone: dict[tuple[str, Key], StateChange] = {}
         self._used = 0
         self.evictions: Counter[RuleId] = Counter()
 
     def __len__(self) -> int:
-        return sum(map(len, self._tables.values()))
+        return sum(len(table.states) for table in self._tables.values())
 
     def touch(self, join: Join, key: Key) -> MatchState:
         """What the rule remembers for the key, made if need be; the key touched longest ago goes when too many."""
-        rule = join.rule
-        table = self._tables.setdefault(rule.id, {})
-        state = table.pop(key, None)
+        table = self._tables.get(join.rule.id)
+        if table is None:
+            table = self._tables[join.rule.id] = _Table()
+        state = table.states.get(key)
         if state is None:
-            if len(table) >= self._matches_max:
-                oldest = next(iter(table))
-                del table[oldest]
-                self._dirty.discard((rule.id, oldest))
-                self._gone[rule.id, oldest] = _gone(rule.id, oldest)
-                self.evictions[rule.id] += 1
-            state = MatchState()
-        table[key] = state
+            state = self._enter(join.rule.id, table, key)
+        elif table.by_use:
+            del table.states[key]
+            table.states[key] = state
         self._used += 1
         state.used = self._used
-        self._dirty.add((rule.id, key))
+        self._mark(state)
         return state
+
+    def _enter(self, rule: RuleId, table: _Table, key: Key) -> MatchState:
+        """A new state for a new key, in the place of the one touched longest ago if need be."""
+        if not table.by_use and 2 * len(table.states) >= self._matches_max:
+            # Far from the limit nobody asks for the order: it is made once, and kept from here on.
+            table.states = {each.key: each for each in sorted(table.states.values(), key=attrgetter("used"))}
+            table.by_use = True
+        if len(table.states) >= self._matches_max:
+            oldest = next(iter(table.states))
+            table.states.pop(oldest).dirty = False
+            self._gone[rule, oldest] = _gone(rule, oldest)
+            self.evictions[rule] += 1
+        state = table.states[key] = MatchState(rule, key)
+        return state
+
+    def _peek(self, rule: RuleId, key: Key) -> MatchState | None:
+        table = self._tables.get(rule)
+        return None if table is None else table.states.get(key)
 
     def schedule(self, rule: RuleId, key: Key, state: MatchState) -> None:
         """Put the end of a wait in the queue."""
@@ -81,7 +112,7 @@ class CorrelateState:
         """When the next wait is over."""
         while self.queue:
             due_us, rule, key = self.queue[0]
-            state = self._tables.get(rule, {}).get(key)
+            state = self._peek(rule, key)
             if state is not None and state.queued_us == due_us:
                 if state.pending is not None and state.pending.due_us == due_us:
                     return due_us
@@ -97,10 +128,15 @@ class CorrelateState:
         due_us = self.due_us()
         assert due_us is not None, "called only when a wait is over"
         _, rule, key = heapq.heappop(self.queue)
-        state = self._tables[rule][key]
+        state = self._tables[rule].states[key]
         state.queued_us = None
-        self._dirty.add((rule, key))
+        self._mark(state)
         return self._joins.by_rule[rule], key, state
+
+    def _mark(self, state: MatchState) -> None:
+        if not state.dirty:
+            state.dirty = True
+            self._dirty.append(state)
 
     def find_open(self, incident: IncidentType, key: Key) -> Open | None:
         """The open incident of a type and key."""
@@ -112,11 +148,11 @@ class CorrelateState:
         assert place not in self._open, "one incident of a type and key at a time"
         self._open[place] = opened
         self._by_id[opened.incident.id] = place
-        self._dirty_open.add(place)
+        self._dirty_open[place] = opened
 
     def changed(self, opened: Open) -> None:
         """An open incident was changed."""
-        self._dirty_open.add((opened.incident.incident, opened.incident.key))
+        self._dirty_open[opened.incident.incident, opened.incident.key] = opened
 
     def incidents(self) -> list[Incident]:
         """The open incidents, oldest first."""
@@ -128,14 +164,15 @@ class CorrelateState:
         if place is None:
             return False
         del self._open[place]
-        self._dirty_open.discard(place)
-        self._gone[INCIDENT_OWNER + place[0], place[1]] = _gone(INCIDENT_OWNER + place[0], place[1])
-        names = {name for name, _ in place[1]}
-        for join in self._joins.by_type.get(place[0], ()):
-            state = self._tables.get(join.rule.id, {}).get(place[1])
-            if state is not None and join.by == names:
+        self._dirty_open.pop(place, None)
+        kind, key = place
+        if self._written.pop(incident, None) is not None:
+            self._gone[INCIDENT_OWNER + kind, key] = _gone(INCIDENT_OWNER + kind, key)
+        for join in self._joins.by_type.get(kind, ()):
+            state = self._peek(join.rule.id, key)
+            if state is not None and join.by == {name for name, _ in key}:
                 state.forget()
-                self._dirty.add((join.rule.id, place[1]))
+                self._mark(state)
         return True
 
     def swap(self, joins: Joins) -> None:
@@ -143,8 +180,9 @@ class CorrelateState:
         for rule, table in list(self._tables.items()):
             new = joins.rules.get(rule)
             if new is None or new.digest != self._joins.rules[rule].digest:
-                self._gone.update({(rule, key): _gone(rule, key) for key in table})
-                self._dirty.difference_update([(rule, key) for key in table])
+                for key, state in table.states.items():
+                    state.dirty = False
+                    self._gone[rule, key] = _gone(rule, key)
                 del self._tables[rule]
         self._joins = joins
         self._rebuild_heap()
@@ -152,20 +190,29 @@ class CorrelateState:
     def drain(self) -> list[StateChange]:
         """What changed since the last call, each (owner, key) once."""
         changes: dict[tuple[str, Key], StateChange] = dict(self._gone)
-        for rule, key in self._dirty:
-            digest, blob = self._joins.rules[rule].digest, self._tables[rule][key].dump()
-            changes[rule, key] = StateChange(
-                space=Space.MATCHES, owner=rule, key=key, digest=digest, state=blob, version=match.FORMAT
-            )
-        for kind, key in self._dirty_open:
-            owner, blob = INCIDENT_OWNER + kind, msgspec.json.encode(self._open[kind, key])
-            changes[owner, key] = StateChange(
-                space=Space.MATCHES, owner=owner, key=key, digest="", state=blob, version=match.FORMAT
-            )
+        for state in self._dirty:
+            if state.dirty:
+                state.dirty = False
+                rule, key = state.rule, state.key
+                digest = self._joins.rules[rule].digest
+                changes[rule, key] = StateChange(Space.MATCHES, rule, key, digest, state.dump(), match.FORMAT)
+        for (kind, key), opened in self._dirty_open.items():
+            owner = INCIDENT_OWNER + kind
+            changes[owner, key] = StateChange(Space.MATCHES, owner, key, "", self._row(opened), match.FORMAT)
         self._dirty.clear()
         self._dirty_open.clear()
         self._gone.clear()
-        return [changes[each] for each in sorted(changes)]
+        return list(changes.values())
+
+    def _row(self, opened: Open) -> bytes:
+        """An open incident written down. What it absorbed before was written before: long evidence is put together."""
+        incident = opened.incident
+        written = self._written.setdefault(incident.id, [])
+        if len(incident.signals) < _LONG:
+            return _encoder.encode(opened)
+        written += [msgspec.Raw(_encoder.encode(signal)) for signal in incident.signals[len(written) :]]
+        fields = msgspec.structs.asdict(incident) | {"signals": written}
+        return _encoder.encode({"incident": fields, "decided": opened.decided, "steps": opened.steps})
 
     def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
         """Take over what was drained. Yields a sentence for each row that fits no rule and is thrown away."""
@@ -176,7 +223,7 @@ class CorrelateState:
                 yield f"{fault}: what {row.owner} remembered for {dict(row.key)} is thrown away"
                 self._gone[row.owner, row.key] = _gone(row.owner, row.key)
         for rule, key, state in sorted(loaded, key=lambda each: each[2].used):
-            self._tables.setdefault(rule, {})[key] = state
+            self._tables.setdefault(rule, _Table()).states[key] = state
             self._used = max(self._used, state.used)
         self._rebuild_heap()
 
@@ -186,13 +233,15 @@ class CorrelateState:
             return "an unknown version"
         try:
             if row.owner.startswith(INCIDENT_OWNER):
-                self.open(msgspec.json.decode(row.state, type=Open))
+                opened = msgspec.json.decode(row.state, type=Open)
+                self.open(opened)
+                self._written[opened.incident.id] = []
                 self._dirty_open.clear()
                 return ""
             rule = self._joins.rules.get(RuleId(row.owner))
             if rule is None or rule.digest != row.digest:
                 return "of other rules"
-            state = MatchState()
+            state = MatchState(rule.id, row.key)
             state.load(row.state)
         except msgspec.DecodeError as error:
             return f"unreadable ({error})"
@@ -202,7 +251,7 @@ class CorrelateState:
     def _rebuild_heap(self) -> None:
         self.queue = []
         for rule, table in self._tables.items():
-            for key, state in table.items():
+            for key, state in table.states.items():
                 state.queued_us = None if state.pending is None else state.pending.due_us
                 if state.queued_us is not None:
                     self.queue.append((state.queued_us, rule, key))
