@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.peers import rules_of
+from engine.collector import at_rest, calm
 from engine.config import LimitsConfig
 from engine.core import Core
 from engine.model import Event
@@ -86,7 +87,8 @@ async def load(window: str, keys: int, path: Path) -> str:
         return core.restore(state.load(connection))
 
     before, began, cpu = rss(), time.perf_counter(), time.process_time()
-    said = await store.read(restore)
+    with at_rest(settle=True):
+        said = await store.read(restore)
     loaded_s, clock_s = time.process_time() - cpu, time.perf_counter() - began
     size = rss() - before
     assert not said
@@ -125,6 +127,7 @@ def main(keys: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] in (["save"], ["load"]):
+        calm()  # as the daemon does
         chosen = save if sys.argv[1] == "save" else load
         print(asyncio.run(chosen(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
     else:

@@ -25,7 +25,7 @@ from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
 from engine.cel.runtime import Want
 from engine.clock import SECOND_US, Clock, PositiveDuration, SystemClock
-from engine.collector import at_rest
+from engine.collector import at_rest, calm
 from engine.config import Config
 from engine.configfile import load_config
 from engine.contain.environment import Escalation, Protected
@@ -105,6 +105,7 @@ def main(config_path: Path, *, observe: bool = False, log_level: str | None = No
     mode = Mode.OBSERVE if observe else config.guards.mode
     daemon = Daemon(config, places, catalogue.catalogue, reading.rules, mode=mode, clock=clock)
     code = EXIT_OK
+    calm()
     try:
         asyncio.run(daemon.run())
     except* (StartError, StoreError, ControlError, BrokerError, OSError) as failures:

@@ -14,8 +14,7 @@ print(*tomli.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], s
 PYTHON
   pip install "$peer" || echo "bench: $peer can't be installed here" >&2
 done
-keys=100000
-[ "${1:-}" = --full ] && keys=1000000
 .venv-bench/bin/python -m benchmarks.matching "$@"
-.venv/bin/python -m benchmarks.state "$keys"
+.venv/bin/python -m benchmarks.state
+.venv/bin/python -m benchmarks.restart
 .venv/bin/python -m benchmarks.end_to_end

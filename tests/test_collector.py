@@ -1,10 +1,10 @@
-"""The collector rests inside, comes back after, and leaves what settled alone."""
+"""The collector comes seldom, rests inside, comes back after, and leaves what settled alone."""
 
 import gc
 
 import pytest
 
-from engine.collector import at_rest
+from engine.collector import YOUNG_MAX, at_rest, calm
 
 
 def test_it_rests_inside_and_works_again_after_an_error_too():
@@ -34,3 +34,14 @@ def test_what_settled_is_not_looked_at_again():
         assert gc.get_freeze_count() >= before + len(kept)
     finally:
         gc.unfreeze()
+
+
+def test_a_calm_collector_comes_seldom():
+    """It still comes."""
+    before = gc.get_threshold()
+    try:
+        calm()
+        assert gc.get_threshold()[0] == YOUNG_MAX
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*before)

@@ -45,14 +45,9 @@ class SeenIds:
         """Remember an id; True where it is new."""
         if identity in self:
             return False
-        if self._slice_is_full(now_us):
-            self._slices.append((now_us, set()))
-            self._forget(now_us)
-        self._slices[-1][1].add(identity)
+        self._slice_for(now_us).add(identity)
         self._count += 1
-        while self._count > self._ids_max and len(self._slices) > 1:
-            self.forgotten_early += len(self._slices[0][1])
-            self._drop_oldest()
+        self._shed()
         return True
 
     def load(self, connection: sqlite3.Connection, now_us: int) -> None:
@@ -61,14 +56,29 @@ class SeenIds:
             "SELECT at_us, digests FROM seen WHERE at_us >= ? ORDER BY seq", (now_us - self._horizon_us,)
         )
         for at_us, digests in rows:
-            for start in range(0, len(digests), DIGEST_BYTES):
-                self.add(digests[start : start + DIGEST_BYTES], at_us)
+            # Each of a row was new when it was written: there is no need to look for it.
+            ids = self._slice_for(at_us)
+            before = len(ids)
+            ids.update([digests[start : start + DIGEST_BYTES] for start in range(0, len(digests), DIGEST_BYTES)])
+            self._count += len(ids) - before
+            self._shed()
 
-    def _slice_is_full(self, now_us: int) -> bool:
-        if not self._slices:
-            return True
-        since_us, ids = self._slices[-1]
-        return now_us >= since_us + self._slice_us or len(ids) >= max(1, self._ids_max // _SLICES)
+    def _slice_for(self, now_us: int) -> set[bytes]:
+        """Where an id of now belongs; begins another slice where the last is full or over."""
+        if self._slices:
+            since_us, ids = self._slices[-1]
+            if now_us < since_us + self._slice_us and len(ids) < max(1, self._ids_max // _SLICES):
+                return ids
+        made: set[bytes] = set()
+        self._slices.append((now_us, made))
+        self._forget(now_us)
+        return made
+
+    def _shed(self) -> None:
+        """Forget the oldest slices where there are too many ids."""
+        while self._count > self._ids_max and len(self._slices) > 1:
+            self.forgotten_early += len(self._slices[0][1])
+            self._drop_oldest()
 
     def _forget(self, now_us: int) -> None:
         # A slice goes when its youngest id is older than the horizon.
