@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "H032": "the detection method needs `of`",
     "H033": "`value` or `of` is given but not used",
     "H034": "`for` and the method do not fit each other",
+    "H035": "the file of a detection method can't be used",
     # Rules
     "H040": "a signal lacks a key of `by`",
     "H041": "`when` needs exactly one of `all`, `any` and `sequence`",

@@ -11,6 +11,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
+from engine.detectors.sample import Sample
 from engine.model import Finding, Json, Struct
 
 ParamsT = TypeVar("ParamsT", bound=msgspec.Struct)
@@ -50,12 +51,17 @@ class Detector(ABC, Generic[ParamsT]):
     """Whether `of` must be true or false; anything else is then a fault."""
     restarts: ClassVar[bool] = False
     """Whether a finding empties the window (`count`, `distinct`); such a method cannot hold, so `for` is refused."""
+    file_key: ClassVar[str | None] = None
+    """Its parameter that names a file of values beside the rule file; its `Sample` is then given to the constructor."""
+    file_numbers: ClassVar[bool] = False
+    """Whether that file may hold numbers only."""
     version: ClassVar[int] = 1
     """Version of the dumped state; a state of another version is rebuilt from nothing, with a notice."""
     lateness_us: int = 0
     """How far behind the newest an observation may come and still count in full; set by the creator, before use."""
 
-    def __init__(self, params: ParamsT) -> None:
+    def __init__(self, params: ParamsT, sample: Sample | None = None) -> None:
+        assert sample is None or self.file_key is not None
         self.params = params
 
     @abstractmethod

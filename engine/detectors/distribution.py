@@ -1,21 +1,20 @@
 """What `psi`, `js` and `ks` share: a stream of values to a comparison of its recent distribution with a reference.
 
-The reference is the first `reference` values (frozen), or those just before the recent `window`. An effect size is
-reckoned, never a p-value: with as many values as a stream has, every difference is significant and few matter.
+The reference is a file, or the first `reference` values (both frozen), or those just before the recent `window`. An
+effect size is reckoned, never a p-value: with as many values as a stream has, every difference is significant and few
+matter.
 """
 
-import math
 from collections import Counter
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from engine.detectors.contract import Observation, Params, ParamsT
-from engine.detectors.values import FLOAT_BYTES, VALUE_MAX, State, StateDetector
-from engine.model import Finding, Json
+from engine.detectors.sample import TEXT_CHARS_MAX, Sample
+from engine.detectors.values import FLOAT_BYTES, State, StateDetector
+from engine.model import Finding
 
-TEXT_CHARS_MAX = 64
-"""A longer category is cut."""
 CATEGORIES_MAX = 200
 """Further categories count as one, `OTHER`."""
 OTHER = "\u2026"
@@ -24,11 +23,23 @@ LOOKS = 10
 
 
 class DistributionParams(Params, frozen=True):
-    """`reference`, `window`: values; `against`: the first values of the key, or those just before the window."""
+    """`reference`, `window`: values; `against`: the first values of the key, or those just before the window.
+
+    `file`: the reference in a .json, .csv or .npy file beside the rule file, in place of `reference` and `against`;
+    `column`: of a CSV file with several.
+    """
 
     reference: Annotated[int, Meta(ge=20, le=20_000)] = 1_000
     window: Annotated[int, Meta(ge=20, le=20_000)] = 500
     against: Literal["first", "past"] = "first"
+    file: Annotated[str, Meta(min_length=1, max_length=1_000)] | None = None
+    column: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.file is not None and self.against == "past":
+            raise ValueError("`file` is the reference for good, and `against` asks for the past")
+        if self.column is not None and self.file is None:
+            raise ValueError("`column` is one of `file`, which is missing")
 
 
 class DistributionState(State):
@@ -43,11 +54,17 @@ class Distribution(StateDetector[ParamsT]):
     """The two samples; a subclass says how far apart they are."""
 
     state_type = DistributionState
-    above: float
+    file_key = "file"
+
+    def __init__(self, params: ParamsT, sample: Sample | None = None) -> None:
+        self._sample = sample
+        super().__init__(params)
+        assert (self.sizes.file is None) == (sample is None), "`file` is read when the rules are loaded"
 
     def restored(self) -> None:
         params = self.sizes
-        if len(self.state.reference) > params.reference or len(self.state.recent) > params.window:
+        known = 0 if self._sample is not None else params.reference
+        if len(self.state.reference) > known or len(self.state.recent) > params.window:
             raise ValueError("more values than there can be")
         self._compared: Any = None
 
@@ -60,7 +77,7 @@ class Distribution(StateDetector[ParamsT]):
     def take(self, value: float | str, observation: Observation) -> Finding | None:
         """One value in; each tenth of a window the samples are compared."""
         state, params = self.state, self.sizes
-        if len(state.reference) < params.reference:
+        if self._sample is None and len(state.reference) < params.reference:
             state.reference.append(value)
             return None
         state.recent.append(value)
@@ -76,16 +93,33 @@ class Distribution(StateDetector[ParamsT]):
         if state.since < max(1, params.window // LOOKS):
             return None
         state.since = 0
-        if self._compared is None:
-            self._compared = self.prepare(state.reference)
-        effect, where = self.compare(self._compared, state.recent)
-        if effect <= self.above:
+        effect, where = self.compare(self._prepared(), state.recent)
+        above = self.bound
+        if effect <= above:
             return None
-        against = "first" if params.against == "first" else "before"
-        detail = (
-            f"{self.method} {effect:.3g} of the last {params.window} values to the {params.reference} {against}{where}"
-        )
-        return Finding(detail=detail, value=effect, threshold=self.above, event_ids=(observation.event_id,))
+        detail = f"{self.method} {effect:.3g} of the last {params.window} values to the {self._reference()}{where}"
+        return Finding(detail=detail, value=effect, threshold=above, event_ids=(observation.event_id,))
+
+    def _prepared(self) -> Any:
+        """What `compare` needs of the reference; that of a file is made once for all keys."""
+        if self._sample is not None:
+            if self._sample.prepared is None:
+                self._sample.prepared = self.prepare(self._sample.values)
+            return self._sample.prepared
+        if self._compared is None:
+            self._compared = self.prepare(self.state.reference)
+        return self._compared
+
+    def _reference(self) -> str:
+        """The reference, for the sentence of a finding."""
+        if self._sample is not None:
+            return f"{len(self._sample.values)} of {self._sample.name}"
+        return f"{self.sizes.reference} {'first' if self.sizes.against == 'first' else 'before'}"
+
+    @property
+    def bound(self) -> float:
+        """`above` of the parameters."""
+        raise NotImplementedError
 
     def prepare(self, reference: list[float | str]) -> Any:
         """What `compare` needs of a reference."""
@@ -97,20 +131,8 @@ class Distribution(StateDetector[ParamsT]):
 
     def bytes_max(self) -> int:
         longest = max(FLOAT_BYTES, 3 + 4 * TEXT_CHARS_MAX)
-        return 64 + longest * (self.sizes.reference + self.sizes.window)
-
-
-def as_value(of: Json) -> float | str | None:
-    """A number as one, a text or bool as a category; None for anything else."""
-    if isinstance(of, bool):
-        return "true" if of else "false"
-    if isinstance(of, int | float):
-        try:
-            number = float(of)
-        except OverflowError:
-            return None
-        return min(max(number, -VALUE_MAX), VALUE_MAX) if math.isfinite(number) else None
-    return of[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode() if isinstance(of, str) else None
+        reference = 0 if self._sample is not None else self.sizes.reference
+        return 64 + longest * (reference + self.sizes.window)
 
 
 class Bins:

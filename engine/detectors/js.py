@@ -6,12 +6,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from engine.detectors.contract import Observation
-from engine.detectors.distribution import Bins, Distribution, DistributionParams, as_value
+from engine.detectors.distribution import Bins, Distribution, DistributionParams
+from engine.detectors.sample import as_value
 from engine.model import Finding
 
 
 class JsParams(DistributionParams, frozen=True):
-    """`above`: distance, 0 to 1; `bins`: for numbers; `reference`, `window`: values; `against`: `first` or `past`."""
+    """`above`: distance, 0 to 1; `bins`: for numbers; `reference`, `window`: values; `against`: `first` or `past`.
+
+    `file`, `column`: the reference in a file instead.
+    """
 
     above: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.25
     bins: Annotated[int, Meta(ge=2, le=100)] = 10
@@ -24,7 +28,8 @@ class Js(Distribution[JsParams]):
     texts and bools are their own bins. 0 is no shift, 1 nothing in common; a rare bin weighs no more than its share.
 
     Parameters: `above` (distance, 0.25), `bins` (for numbers, 10), `reference` (values, 1,000), `window` (values, 500),
-    `against` (`first`: the first values of the key for good; `past`: those just before the window).
+    `against` (`first`: the first values of the key for good; `past`: those just before the window), or in their place
+    `file` (.json, .csv or .npy beside the rule file, 20 to 100,000 values; `column` of a CSV file with several).
     False alarms in 100,000 independent normal values (2,000 looks): none at 0.15 and 0.25, 42 to 57 at 0.1.
     Use `psi` for the figure that risk teams know, `ks` for numbers without bins, `adwin` for the mean alone.
     Source: Lin (1991), IEEE Trans. Information Theory 37(1); Endres and Schindelin (2003), ibid. 49(7).
@@ -45,8 +50,11 @@ class Js(Distribution[JsParams]):
         value = as_value(observation.of)
         return None if value is None else self.take(value, observation)
 
+    @property
+    def bound(self) -> float:
+        return self.params.above
+
     def prepare(self, reference: list[float | str]) -> Bins:
-        self.above = self.params.above
         return Bins(reference, self.params.bins)
 
     def compare(self, prepared: Bins, recent: list[float | str]) -> tuple[float, str]:

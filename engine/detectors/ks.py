@@ -12,7 +12,10 @@ from engine.model import Finding
 
 
 class KsParams(DistributionParams, frozen=True):
-    """`above`: the distance, 0 to 1; `reference`, `window`: values; `against`: `first` or `past`."""
+    """`above`: the distance, 0 to 1; `reference`, `window`: values; `against`: `first` or `past`.
+
+    `file`, `column`: the reference in a file instead.
+    """
 
     above: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.2
 
@@ -25,7 +28,8 @@ class Ks(Distribution[KsParams]):
     bins, and sees the middle of a distribution better than its tails.
 
     Parameters: `above` (distance, 0.2), `reference` (values, 1,000), `window` (values, 500), `against` (`first`: the
-    first values of the key for good; `past`: those just before the window).
+    first values of the key for good; `past`: those just before the window), or in their place `file` (.json, .csv or
+    .npy beside the rule file, 20 to 100,000 numbers; `column` of a CSV file with several).
     False alarms in 100,000 independent normal values (2,000 looks): none at 0.15 and 0.2, 4 to 6 at 0.1.
     Use `psi` or `js` for categories, `spot` for the tail, `adwin` for the mean alone.
     Source: Smirnov (1948), Annals of Mathematical Statistics 19(2).
@@ -41,13 +45,17 @@ class Ks(Distribution[KsParams]):
     method = "ks"
     params_type = KsParams
     needs_value = True
+    file_numbers = True
 
     def update(self, observation: Observation) -> Finding | None:
         value = usable(observation.value)
         return None if value is None else self.take(value, observation)
 
+    @property
+    def bound(self) -> float:
+        return self.params.above
+
     def prepare(self, reference: list[float | str]) -> Any:
-        self.above = self.params.above
         return np.sort(np.array(reference, dtype=float))
 
     def compare(self, prepared: Any, recent: list[float | str]) -> tuple[float, str]:

@@ -6,12 +6,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from engine.detectors.contract import Observation
-from engine.detectors.distribution import Bins, Distribution, DistributionParams, as_value
+from engine.detectors.distribution import Bins, Distribution, DistributionParams
+from engine.detectors.sample import as_value
 from engine.model import Finding
 
 
 class PsiParams(DistributionParams, frozen=True):
-    """`above`: the index; `bins`: for numbers; `reference`, `window`: values; `against`: `first` or `past`."""
+    """`above`: the index; `bins`: for numbers; `reference`, `window`: values; `against`: `first` or `past`.
+
+    `file`, `column`: the reference in a file instead.
+    """
 
     above: Annotated[float, Meta(gt=0.0)] = 0.25
     bins: Annotated[int, Meta(ge=2, le=100)] = 10
@@ -25,7 +29,8 @@ class Psi(Distribution[PsiParams]):
     windows need few bins.
 
     Parameters: `above` (index, 0.25), `bins` (for numbers, 10), `reference` (values, 1,000), `window` (values, 500),
-    `against` (`first`: the first values of the key for good; `past`: those just before the window).
+    `against` (`first`: the first values of the key for good; `past`: those just before the window), or in their place
+    `file` (.json, .csv or .npy beside the rule file, 20 to 100,000 values; `column` of a CSV file with several).
     False alarms in 100,000 independent normal values (2,000 looks): none at 0.1 and 0.25, 85 to 102 at 0.05.
     Use `js` where rare bins must not weigh much, `ks` for numbers without bins, `adwin` for the mean alone.
     Source: Siddiqi (2006), Credit Risk Scorecards; Yurdakul and Naranjo (2020), J. of Risk Model Validation 14(4).
@@ -46,8 +51,11 @@ class Psi(Distribution[PsiParams]):
         value = as_value(observation.of)
         return None if value is None else self.take(value, observation)
 
+    @property
+    def bound(self) -> float:
+        return self.params.above
+
     def prepare(self, reference: list[float | str]) -> Bins:
-        self.above = self.params.above
         return Bins(reference, self.params.bins)
 
     def compare(self, prepared: Bins, recent: list[float | str]) -> tuple[float, str]:

@@ -17,14 +17,17 @@ _RULE_KEYS = ("incident", "by", "when")
 
 
 def signal_digest(
-    table: Mapping[str, Any], lists: Mapping[str, tuple[Json, ...]], values: Mapping[str, Json] | None = None
+    table: Mapping[str, Any],
+    lists: Mapping[str, tuple[Json, ...]],
+    values: Mapping[str, Json] | None = None,
+    sample: str | None = None,
 ) -> str:
-    """The digest of a signal: its table but for texts for people, and the lists and values that it names."""
+    """The digest of a signal: its table but for texts for people, the lists and values that it names, its `sample`."""
     meant = {key: table[key] for key in _SIGNAL_KEYS if key in table}
     found = {pair for text in _strings(meant) for pair in _NAMED.findall(text)}
     named = {name: lists[name] for kind, name in found if kind == "list" and name in lists}
     held = {name: each for name, each in (values or {}).items() if ("value", name) in found}
-    return digest([meant, named, held] if held else [meant, named])
+    return digest([meant, named, *([held] if held else ()), *([sample] if sample else ())])
 
 
 def rule_digest(table: Mapping[str, Any], signals: Iterable[str]) -> str:

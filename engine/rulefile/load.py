@@ -117,7 +117,7 @@ def _build(names: Namespace, context: Context, files: tuple[str, ...]) -> RuleSe
         lists=context.lists,
         values=context.values,
         files=files,
-        digest=digest(_tables(names)),
+        digest=digest([_tables(names), sorted(each.digest for each in signals.values() if each.detect)]),
     )
 
 

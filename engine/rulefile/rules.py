@@ -12,6 +12,7 @@ import msgspec
 from engine.cel.contract import Expression
 from engine.cel.template import Template as Template  # noqa: PLC0414  # part of this module's words
 from engine.detectors.contract import Detector
+from engine.detectors.sample import Sample
 from engine.model import (
     IncidentType,
     Json,
@@ -43,10 +44,12 @@ class Detect(Struct, frozen=True):
     detector: type[Detector[Any]]
     params: msgspec.Struct
     of: Expression | None = None
+    sample: Sample | None = None
+    """What the file that a parameter names holds."""
 
     def create(self) -> Detector[Any]:
         """A fresh detector for one key."""
-        return self.detector(self.params)
+        return self.detector(self.params) if self.sample is None else self.detector(self.params, self.sample)
 
 
 class SignalRule(Struct, frozen=True):

@@ -13,6 +13,7 @@ from engine.rulefile.context import Context
 from engine.rulefile.digests import signal_digest
 from engine.rulefile.namespace import Entry
 from engine.rulefile.rules import Detect, EventTypes, SignalRule
+from engine.rulefile.samples import read_sample
 from engine.rulefile.shape import DetectTable, SignalTable
 from engine.structread import read_struct
 from engine.tomlfile import KeyPath
@@ -49,7 +50,9 @@ def build_signal(entry: Entry, context: Context) -> SignalRule | None:
         for_us=int(shape.for_),
         cooldown_us=int(shape.cooldown),
         description=shape.description or shape.title,
-        digest=signal_digest(table, context.lists, context.values),
+        digest=signal_digest(
+            table, context.lists, context.values, detect.sample.digest if detect and detect.sample else None
+        ),
     )
 
 
@@ -160,7 +163,11 @@ def _detect(entry: Entry, context: Context) -> Detect | None:
     context.findings.extend(_needs(entry, detector, path))
     if params is None:
         return None
-    return Detect(method=detector.method, detector=detector, params=params, of=of)
+    sample = read_sample(file, path, detector, params)
+    if isinstance(sample, Diagnostic):
+        context.findings.add(sample)
+        return None
+    return Detect(method=detector.method, detector=detector, params=params, of=of, sample=sample)
 
 
 def _needs(entry: Entry, detector: type[Detector[Any]], path: KeyPath) -> list[Diagnostic]:

@@ -4,10 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.detectors.distribution import CATEGORIES_MAX, OTHER, Bins, as_value
+from engine.detectors.distribution import CATEGORIES_MAX, OTHER, Bins
 from engine.detectors.js import Js, JsParams
 from engine.detectors.ks import Ks, KsParams
 from engine.detectors.psi import Psi, PsiParams
+from engine.detectors.sample import Sample, as_value
 from tests.support.detecting import observe
 
 RNG = np.random.default_rng(21)
@@ -89,6 +90,37 @@ def test_more_categories_than_are_kept_count_as_one():
 def test_numbers_are_numbers_and_the_rest_are_categories(of, value):
     """What is neither number, text nor bool is nothing."""
     assert as_value(of) == value
+
+
+@pytest.mark.parametrize(("kind", "params"), ALL, ids=["psi", "js", "ks"])
+def test_a_reference_from_a_file_is_there_from_the_first_window_on(kind, params):
+    """What differs from the file is found as soon as a window is full, what is like it never; the file is named."""
+    chosen = params(file="usual.json")
+    like, unlike = kind(chosen, Sample("usual.json", CALM)), kind(chosen, Sample("usual.json", CALM))
+    assert found(like, RNG.normal(0.0, 1.0, 3_000).tolist()) == []
+    assert found(unlike, SHIFTED)[0] == chosen.window + chosen.window // 10 - 1 - 1
+    finding = [unlike.update(observe(place, value, of=value)) for place, value in enumerate(SHIFTED[:60])][-1]
+    assert finding is None or "to the 4000 of usual.json" in finding.detail
+
+
+def test_a_reference_from_a_file_is_no_part_of_a_key_s_state():
+    """The state holds the recent window alone, survives a round trip; all keys share what was made of the file."""
+    chosen, sample = PsiParams(file="usual.json", window=20), Sample("usual.json", CALM)
+    one, other = Psi(chosen, sample), Psi(chosen, sample)
+    found(one, SHIFTED[:30])
+    assert len(one.dump()) <= one.bytes_max() < Psi(PsiParams(window=20)).bytes_max()
+    other.load(one.dump())
+    assert found(other, SHIFTED[30:90]) == found(one, SHIFTED[30:90]) != []
+    with pytest.raises(msgspec.DecodeError):
+        one.load(msgspec.msgpack.encode({"reference": [1.0]}))
+
+
+def test_a_file_and_the_past_contradict_each_other():
+    """And a column without a file names nothing."""
+    with pytest.raises(ValueError, match="asks for the past"):
+        PsiParams(file="usual.json", against="past")
+    with pytest.raises(ValueError, match="is missing"):
+        KsParams(column="score")
 
 
 def test_a_state_of_another_size_is_refused():

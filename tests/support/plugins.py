@@ -1,4 +1,4 @@
-"""Two small actions and two small detectors, so that tests of the loader do not lean on the shipped ones."""
+"""Small actions and detectors, so that tests of the loader do not lean on the shipped ones."""
 
 from typing import Annotated
 
@@ -90,6 +90,19 @@ class Distinct(Detector[DistinctParams]):
     needs_of = True
 
 
+class DriftParams(DetectorParams, frozen=True):
+    file: str | None = None
+    column: str | None = None
+
+
+class Drift(Detector[DriftParams]):
+    method = "drift"
+    params_type = DriftParams
+    needs_value = True
+    file_key = "file"
+    file_numbers = True
+
+
 class MeanParams(DetectorParams, frozen=True):
     above: float | None = None
     below: float | None = None
@@ -126,4 +139,4 @@ class Absence(Detector[AbsenceParams]):
 
 
 CATALOGUE = Catalogue({each.name: each for each in (Suspend, Resume, Publish, Delete)})
-DETECTORS = DetectorTable({each.method: each for each in (Absence, Count, Distinct, Mean, Ratio)})
+DETECTORS = DetectorTable({each.method: each for each in (Absence, Count, Distinct, Drift, Mean, Ratio)})
