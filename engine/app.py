@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -35,14 +35,12 @@ from engine.core import Core
 from engine.detectors.table import DETECTORS
 from engine.diagnostics import render
 from engine.intake.broker import BrokerError, EmbeddedBroker
-from engine.intake.contract import Doors, Inbox, Intake
+from engine.intake.contract import Doors, Inbox
+from engine.intake.doorkeeper import DoorError, DoorKeeper
 from engine.intake.feed import Feed
 from engine.intake.formats import Formats
 from engine.intake.heartbeat import Heartbeat
-from engine.intake.http import HttpIntake
-from engine.intake.mqtt import MqttIntake, tls_context
-from engine.intake.secretfile import read_secret
-from engine.model import Mode, Target
+from engine.model import Target
 from engine.observer import Observer
 from engine.operate import views
 from engine.operate.contract import Stored
@@ -53,10 +51,12 @@ from engine.operate.sdnotify import SdNotify
 from engine.pages import Pages
 from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
 from engine.readiness import Readiness, beat_every_s
+from engine.reload import Parts, Reading, Reload
 from engine.rulefile.load import load_rules
 from engine.rulefile.rules import RuleSet
+from engine.running import Overrides, Running
 from engine.shipped import Places, anchor, find_places
-from engine.steering import Reading, Steer
+from engine.steering import Steer
 from engine.store import audit, state
 from engine.store.batch import BatchLimits
 from engine.store.connection import Connection, move_aside
@@ -76,7 +76,7 @@ class StartError(Exception):
     """The daemon can't start or go on; the message says why and what to do."""
 
 
-def main(config_path: Path, *, observe: bool = False, log_level: str | None = None) -> int:
+def main(config_path: Path, overrides: Overrides) -> int:
     """Run the daemon until SIGTERM or SIGINT; the exit code: 0 in order, 1 findings or a failure, 2 bad config."""
     catalogue = load_catalogue()
     if not config_path.is_file():
@@ -86,24 +86,20 @@ def main(config_path: Path, *, observe: bool = False, log_level: str | None = No
     if config is None:
         print(render(found), file=sys.stderr, end="")  # noqa: T201
         return EXIT_USAGE
-    if log_level is not None:
-        config = msgspec.structs.replace(
-            config,
-            daemon=msgspec.convert(
-                {**msgspec.structs.asdict(config.daemon), "log_level": log_level}, type(config.daemon)
-            ),
-        )
-    config, places = anchor(config, config_path.parent), find_places(config, config_path.parent)
+    config, places = overrides.on(anchor(config, config_path.parent)), find_places(config, config_path.parent)
     reading = read_rules(config, places, catalogue.catalogue)
     if reading.rules is None:
         print(render(reading.diagnostics), file=sys.stderr, end="")  # noqa: T201
         return EXIT_FINDINGS
     clock = SystemClock()
-    logs.setup(config.daemon.log_level, config.daemon.log_format, clock=clock)
+    logs.setup(config.daemon.log_level, config.daemon.log_format, clock=clock, levels=config.daemon.log_levels)
     for problem in catalogue.problems:
         _log.warning("an action plug-in is left out", problem=problem)
-    mode = Mode.OBSERVE if observe else config.guards.mode
-    daemon = Daemon(config, places, catalogue.catalogue, reading.rules, mode=mode, clock=clock)
+
+    def read() -> Reading:
+        return read_files(config_path, overrides, catalogue.catalogue)
+
+    daemon = Daemon(config, places, catalogue.catalogue, reading.rules, read=read, clock=clock)
     code = EXIT_OK
     calm()
     try:
@@ -117,7 +113,7 @@ def main(config_path: Path, *, observe: bool = False, log_level: str | None = No
 
 
 def read_rules(config: Config, places: Places, catalogue: Catalogue) -> Reading:
-    """The rules that the config names, checked."""
+    """The rules that a config names, checked."""
     rules, found = load_rules(
         places.rules,
         catalogue=catalogue,
@@ -125,20 +121,38 @@ def read_rules(config: Config, places: Places, catalogue: Catalogue) -> Reading:
         step_timeout_us=config.contain.step_timeout,
         step_retries=config.contain.retries,
     )
-    return Reading(rules=rules, diagnostics=tuple(found))
+    return Reading(rules=rules, diagnostics=tuple(found), config=config)
+
+
+def read_files(config_path: Path, overrides: Overrides, catalogue: Catalogue) -> Reading:
+    """The config file and the rules that it names, as they are now."""
+    config, found = load_config(config_path, catalogue=catalogue)
+    if config is None:
+        return Reading(rules=None, diagnostics=tuple(found), config=None)
+    places = find_places(config, config_path.parent)
+    return read_rules(overrides.on(anchor(config, config_path.parent)), places, catalogue)
 
 
 class Daemon:
     """One run of the daemon."""
 
     def __init__(
-        self, config: Config, places: Places, catalogue: Catalogue, rules: RuleSet, *, mode: Mode, clock: Clock
+        self,
+        config: Config,
+        places: Places,
+        catalogue: Catalogue,
+        rules: RuleSet,
+        *,
+        read: Callable[[], Reading],
+        clock: Clock,
     ) -> None:
+        """`read` reads the files again, for a reload."""
         self._config = config
+        self._running = Running(config)
         self._places = places
         self._catalogue = catalogue
         self._rules = rules
-        self._mode = mode
+        self._read = read
         self._clock = clock
         self._stop = asyncio.Event()
         self.last_resort = threading.Timer(config.daemon.stop_within / SECOND_US, _end_now)
@@ -151,7 +165,7 @@ class Daemon:
         self._places.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         notify = SdNotify.from_environment(clock)
         metrics = Metrics()
-        readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._mode.value}", clock)
+        readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._running.mode.value}", clock)
         observer = Observer(clock, metrics, failed=readiness.commit_failed)
         async with AsyncExitStack() as teardown:
             store = await self._open_store()
@@ -162,7 +176,7 @@ class Daemon:
                 catalogue=self._catalogue,
                 settings=config.actions,
                 clock=clock,
-                config=_acting_config(config, self._mode),
+                config=_acting_config(config),
                 secrets=Secrets.of_process(),
                 notify=_escalate,
                 moved=observer.moved,
@@ -171,10 +185,17 @@ class Daemon:
             )
             inbox = Inbox()
             heartbeat = Heartbeat(inbox, clock, every_s=beat_every_s(notify), beat=readiness.beat)
-            pages = Pages(readiness, metrics=config.http.metrics)
+            pages = Pages(readiness)
             feed = Feed(inbox, clock, known=lambda event: digest(event.source, event.id) in seen)
-            doors = Doors([*self._doors(inbox, pages), heartbeat, feed], inbox)
+            doors = Doors([heartbeat, feed], inbox)
             readiness.doors = doors
+            keeper = DoorKeeper(doors, inbox, clock)
+            try:
+                plan = keeper.plan(config, pages=pages.by_path(config.http))
+            except DoorError as error:
+                raise StartError(str(error)) from error
+            teardown.callback(plan.discard)
+            keeper.prepare(plan)
             metrics.expect(self._rules, (name for name in doors.doors if name != heartbeat.name))
             pipeline = Pipeline(
                 doors=doors,
@@ -187,11 +208,30 @@ class Daemon:
                 clock=clock,
                 config=_pipeline_config(config),
             )
+            reload = Reload(
+                Parts(
+                    store=store,
+                    core=core,
+                    seen=seen,
+                    pipeline=pipeline,
+                    keeper=keeper,
+                    observer=observer,
+                ),
+                self._running,
+                read=self._read_again,
+                reconfigure=lambda fresh: contain.reconfigure(
+                    _acting_config(fresh), _protected(fresh.guards.protected)
+                ),
+                pipeline_config=_pipeline_config,
+                pages=lambda fresh: pages.by_path(fresh.http),
+                announce=readiness.reloaded,
+                clock=clock,
+            )
             steering = Steer(
                 version=version("halon"),
                 pid=os.getpid(),
-                config=config,
-                mode=self._mode,
+                running=self._running,
+                reload=reload,
                 store=store,
                 core=core,
                 pipeline=pipeline,
@@ -200,12 +240,10 @@ class Daemon:
                 feed=feed,
                 clock=clock,
                 observer=observer,
-                read_rules=self._read_rules,
-                announce=readiness.reloaded,
             )
 
             def stored(connection: Connection) -> Stored:
-                return views.stored(connection, now_us=clock.now_us(), budgets=config.guards.budget)
+                return views.stored(connection, now_us=clock.now_us(), budgets=self._running.config.guards.budget)
 
             pages.scrape = scrape = Scrape(
                 metrics,
@@ -231,26 +269,31 @@ class Daemon:
                 self._on_signals(group, steering, readiness)
                 acting = group.create_task(contain.run(), name="contain")
                 await contain.ready.wait()
-                serving = [group.create_task(door.run(), name=f"door {name}") for name, door in doors.doors.items()]
+                keeper.attach(group)
+                keeper.open(plan)
+                serving = [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
                 flowing = group.create_task(pipeline.run(), name="pipeline")
                 _log.info(
                     "halon runs",
                     version=version("halon"),
-                    mode=self._mode.value,
+                    mode=self._running.mode.value,
                     rules=len(self._rules.rules),
                     signals=len(self._rules.signals),
                     control=str(self._places.control_socket),
                 )
                 await self._stop.wait()
+                stop_within_s = self._running.config.daemon.stop_within / SECOND_US
+                self.last_resort.interval = stop_within_s
                 self.last_resort.start()
                 notify.stopping("finishing what runs")
                 _log.info("stopping; what is contained stays contained")
                 doors.pause()
                 pipeline.stop()
                 await contain.stop()
-                await asyncio.wait([flowing, acting], timeout=STEPS_SHARE * config.daemon.stop_within / SECOND_US)
+                await asyncio.wait([flowing, acting], timeout=STEPS_SHARE * stop_within_s)
+                keeper.cancel()
                 for task in [*serving, flowing, acting]:
                     task.cancel()
         _log.info("stopped")
@@ -275,7 +318,7 @@ class Daemon:
         return store
 
     async def _restore(self, store: Store) -> tuple[Core, SeenIds]:
-        core = Core(self._rules, self._config.limits, self._config.intake, self._mode)
+        core = Core(self._rules, self._config.limits, self._config.intake, self._running.mode)
         seen = SeenIds(horizon_us=self._config.intake.dedup_horizon)
         now_us = self._clock.now_us()
 
@@ -289,25 +332,8 @@ class Daemon:
             _log.warning("state rebuilt from nothing", reason=notice)
         return core, seen
 
-    def _doors(self, inbox: Inbox, pages: Pages) -> Sequence[Intake]:
-        doors: list[Intake] = []
-        for each in self._config.mqtt:
-            try:
-                password = read_secret(each.password_file) if each.password_file else None
-                tls = tls_context(each)
-            except (ValueError, OSError) as error:
-                raise StartError(f"broker {each.name}: {error}") from error
-            doors.append(MqttIntake(each, self._config.intake, inbox, self._clock, password=password, tls=tls))
-        if self._config.http.enabled:
-            try:
-                door = HttpIntake(self._config.http, self._config.intake, inbox, self._clock, pages=pages.by_path())
-                doors.append(door)
-            except (ValueError, OSError) as error:
-                raise StartError(f"the HTTP door: {error}") from error
-        return doors
-
-    async def _read_rules(self) -> Reading:
-        return await asyncio.to_thread(read_rules, self._config, self._places, self._catalogue)
+    async def _read_again(self) -> Reading:
+        return await asyncio.to_thread(self._read)
 
     def _on_signals(self, group: asyncio.TaskGroup, steering: Steer, readiness: Readiness) -> None:
         loop = asyncio.get_running_loop()
@@ -321,12 +347,12 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-def _acting_config(config: Config, mode: Mode) -> Config:
-    """The config as containment has it: the mode that runs, and its share of the time to stop."""
+def _acting_config(config: Config) -> Config:
+    """The config as containment has it: with its share of the time to stop."""
     daemon = msgspec.structs.replace(
         config.daemon, stop_within=PositiveDuration(round(STEPS_SHARE * config.daemon.stop_within))
     )
-    return msgspec.structs.replace(config, daemon=daemon, guards=msgspec.structs.replace(config.guards, mode=mode))
+    return msgspec.structs.replace(config, daemon=daemon)
 
 
 def _end_now() -> None:

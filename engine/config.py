@@ -18,6 +18,8 @@ PortOrNone = Annotated[int, Meta(ge=0, le=65_535)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
 
+Level = Literal["debug", "info", "warning", "error"]
+
 
 def _seconds(count: float) -> PositiveDuration:
     return PositiveDuration(round(count * SECOND_US))
@@ -29,7 +31,8 @@ class DaemonConfig(Struct, frozen=True):
     state_dir: str = "/var/lib/halon"
     control_socket: str = ""
     stop_within: PositiveDuration = _seconds(10)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Level = "info"
+    log_levels: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.]{1,100}\Z")], Level] = {}
     log_format: Literal["auto", "console", "json"] = "auto"
 
 

@@ -38,6 +38,16 @@ def load_config(
     return check_config(file, catalogue=catalogue)
 
 
+def load_places(path: Path) -> Config | None:
+    """A config with the tables alone that say where the daemon's files are; None where these have mistakes too."""
+    file = read_toml(path)
+    if isinstance(file, Diagnostic):
+        return None
+    table = {name: file.table[name] for name in ("daemon", "store") if name in file.table}
+    config, found = read_struct(Config, table, file, (), what="the config")
+    return None if found else config
+
+
 def check_config(file: TomlFile, *, catalogue: Catalogue | None = None) -> tuple[Config | None, list[Diagnostic]]:
     """The config that a read file spells, or None and all that is wrong with it."""
     config, found = read_struct(Config, file.table, file, (), what="the config")

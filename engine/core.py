@@ -148,6 +148,13 @@ class Core:
             return matches_us if windows_us is None else windows_us
         return min(windows_us, matches_us)
 
+    def reconfigure(self, limits: LimitsConfig, intake: IntakeConfig, mode: Mode) -> None:
+        """Other limits from now on. A lower one holds for what is new; what is kept goes as it falls quiet."""
+        self.mode = mode
+        self._ahead_max_us = min(intake.future_max, intake.lateness_max)
+        self._windows.reconfigure(keys_max=limits.keys_max, lateness_us=intake.lateness_max)
+        self._matches.reconfigure(matches_max=limits.matches_per_rule_max, evidence_max=limits.signals_per_incident_max)
+
     def swap_rules(self, rules: RuleSet) -> None:
         """Take new rules; what belongs to unchanged signals and rules stays, and so do open incidents."""
         self._index = detect.RulesIndex(rules.signals)

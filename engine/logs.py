@@ -42,6 +42,8 @@ _REDACTED = "***"
 _DEPTH_MAX = 6
 _QUIET = {"aiohttp.access": logging.WARNING, "mqtt": logging.WARNING, "asyncio": logging.WARNING}
 """Loggers of libraries that would tell of each request or packet."""
+_levelled: set[str] = set()
+"""Loggers that the last set-up gave a level of their own: logging keeps such things for the process."""
 
 
 def setup(
@@ -90,8 +92,12 @@ def setup(
     root.setLevel(level.upper())
     for name, quiet in _QUIET.items():
         logging.getLogger(name).setLevel(max(quiet, root.level))
+    for name in _levelled - set(levels or {}):
+        logging.getLogger(name).setLevel(_QUIET.get(name, logging.NOTSET))
+    _levelled.clear()
     for name, wanted in (levels or {}).items():
         logging.getLogger(name).setLevel(wanted.upper())
+        _levelled.add(name)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

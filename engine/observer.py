@@ -1,7 +1,7 @@
 """Committed batches to log lines, metrics and the figures of `halon status`. The pipeline calls it after a commit."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.clock import SECOND_US, Clock
 from engine.core import CoreStep
@@ -55,9 +55,9 @@ class Observer:
             latency_us = change.at_us - (intent.trigger_us or intent.at_us)
             self._metrics.settled(intent, change.to, latency_us=latency_us)
 
-    def reloaded(self, rules: RuleSet, *, taken: bool) -> None:
-        """New rules took over, or were refused; `rules` run now."""
-        self._metrics.expect(rules)
+    def reloaded(self, rules: RuleSet, *, taken: bool, doors: Iterable[str] = ()) -> None:
+        """New rules and doors took over, or were refused; `rules` run now."""
+        self._metrics.expect(rules, doors)
         self._metrics.reloaded(taken=taken)
 
     def events_per_s(self) -> float:

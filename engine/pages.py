@@ -4,6 +4,7 @@
 are taken in. Both say why not in a line of text; neither asks the store, so that both answer while it is busy.
 """
 
+from engine.config import HttpConfig
 from engine.intake.http import Page
 from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.scrape import Scrape
@@ -16,16 +17,15 @@ _TEXT = "text/plain; charset=utf-8"
 class Pages:
     """The pages by path."""
 
-    def __init__(self, readiness: Readiness, *, metrics: bool) -> None:
+    def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
-        self._metrics = metrics
         self.scrape: Scrape | None = None
         """Set before anything runs."""
 
-    def by_path(self) -> dict[str, Page]:
-        """As the HTTP door takes them."""
+    def by_path(self, http: HttpConfig) -> dict[str, Page]:
+        """As the HTTP door takes them: `metrics` only where the config has it."""
         pages: dict[str, Page] = {"/healthz": self.health, "/readyz": self.ready}
-        return {**pages, "/metrics": self.metrics} if self._metrics else pages
+        return {**pages, "/metrics": self.metrics} if http.metrics else pages
 
     async def health(self) -> tuple[int, str, bytes]:
         """Whether the pipeline makes progress."""

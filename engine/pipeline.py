@@ -140,6 +140,11 @@ class Pipeline:
             await self._doors.acknowledge(batch.received)
             self._submit(batch.intents)
 
+    def reconfigure(self, decoder: Decoder, config: PipelineConfig) -> None:
+        """Other formats and bounds, from the next batch on."""
+        self.decoder = decoder
+        self._config = config
+
     async def change_core(self, change: Callable[[Core], CoreStep | None]) -> CoreStep | None:
         """Let `change` do something to the core (new rules, a closed incident) between two batches, and commit that.
 

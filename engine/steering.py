@@ -9,15 +9,13 @@ import structlog
 
 from engine.clock import SECOND_US, Clock, to_datetime
 from engine.cloudevents import Malformed, decode_event
-from engine.config import Config
 from engine.contain.service import Contain
 from engine.contain.steering import NotPossible
 from engine.core import Core
-from engine.diagnostics import Diagnostic
 from engine.intake.contract import OWN_DOORS, DeadLetter, Doors, Received
 from engine.intake.feed import Fed, Feed, NotFed
 from engine.intake.http import DOOR as HTTP
-from engine.model import Event, IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode, Struct
+from engine.model import Event, IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode
 from engine.observer import Observer
 from engine.operate.contract import (
     Act,
@@ -32,20 +30,14 @@ from engine.operate.contract import (
     Taken,
 )
 from engine.pipeline import Pipeline
-from engine.rulefile.rules import RuleSet
+from engine.reload import Reload
+from engine.running import Running
 from engine.store import audit, deadletters, incidents, intents, leases
 from engine.store.connection import Connection
 from engine.store.database import Store
 from engine.store.deadletters import DeadLetter as StoredLetter
 
 _log = structlog.get_logger("halon.steering")
-
-
-class Reading(Struct, frozen=True):
-    """Rules read again: a set to swap in, or None and what is wrong."""
-
-    rules: RuleSet | None
-    diagnostics: tuple[Diagnostic, ...]
 
 
 class Steer:
@@ -56,8 +48,8 @@ class Steer:
         *,
         version: str,
         pid: int,
-        config: Config,
-        mode: Mode,
+        running: Running,
+        reload: Reload,
         store: Store,
         core: Core,
         pipeline: Pipeline,
@@ -66,14 +58,11 @@ class Steer:
         feed: Feed,
         clock: Clock,
         observer: Observer,
-        read_rules: Callable[[], Awaitable[Reading]],
-        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`announce` hears a line about the rules that run, after each reload."""
         self._version = version
         self._pid = pid
-        self._config = config
-        self._mode = mode
+        self._running = running
+        self._reload = reload
         self._store = store
         self._core = core
         self._pipeline = pipeline
@@ -82,11 +71,7 @@ class Steer:
         self._feed = feed
         self._clock = clock
         self._observer = observer
-        self._read_rules = read_rules
-        self._announce = announce
         self._started_us = clock.now_us()
-        self._loaded_us = clock.now_us()
-        self._reload_error = ""
 
     async def status(self) -> Live:
         """What only the running daemon knows."""
@@ -98,15 +83,15 @@ class Steer:
             version=self._version,
             pid=self._pid,
             started=to_datetime(self._started_us),
-            mode=self._mode,
+            mode=self._running.mode,
             rules=LoadedRules(
                 rules=len(rules.rules),
                 signals=len(rules.signals),
                 playbooks=len(rules.playbooks),
                 files=len(rules.files),
                 digest=rules.digest,
-                loaded=to_datetime(self._loaded_us),
-                error=self._reload_error,
+                loaded=to_datetime(self._reload.loaded_us),
+                error=self._reload.error,
             ),
             doors=tuple(
                 Door(
@@ -122,10 +107,11 @@ class Steer:
             events_per_s=self._observer.events_per_s(),
             lag_s=self._observer.lag_us / SECOND_US,
             in_flight=in_flight,
-            in_flight_max=self._config.intake.in_flight_max * max(1, len(doors)),
+            in_flight_max=self._running.config.intake.in_flight_max * max(1, len(doors)),
             commit_failing=self._pipeline.commit_failing,
             keys_held=windows + matches,
             evictions=sum(self._core.evictions().values()),
+            restart_needed=self._running.restart_needed,
         )
 
     async def release_lease(self, lease: LeaseId, *, who: str, reason: str) -> Act:
@@ -203,35 +189,8 @@ class Steer:
         return NotDone(still) if still else Done("acting goes on")
 
     async def reload(self, *, who: str) -> Act:
-        """Read the rules again; bad ones leave the old ones running, and come back as diagnostics."""
-        answer = await self._reload(who=who)
-        self._observer.reloaded(self._core.rules, taken=isinstance(answer, Done))
-        refused = f"; a reload was {self._reload_error}" if self._reload_error else ""
-        self._announce(f"{len(self._core.rules.rules)} rules, mode {self._mode.value}{refused}")
-        return answer
-
-    async def _reload(self, *, who: str) -> Act:
-        try:
-            reading = await self._read_rules()
-        except OSError as error:
-            self._reload_error = f"refused: {error}"
-            return NotDone(f"the rules can't be read: {error}; the old ones go on")
-        rules = reading.rules
-        if rules is None:
-            count = len(reading.diagnostics)
-            self._reload_error = f"refused with {count} findings; `halon check` shows them"
-            await self._note("rules.refused", who, {"findings": count})
-            _log.error("new rules refused; the old ones go on", who=who, findings=count)
-            return NotDone("the new rules have errors; the old ones go on", reading.diagnostics)
-
-        def swap(core: Core) -> None:
-            core.swap_rules(rules)
-
-        await self._pipeline.change_core(swap)
-        self._loaded_us, self._reload_error = self._clock.now_us(), ""
-        await self._note("rules.loaded", who, {"digest": rules.digest, "rules": len(rules.rules)})
-        _log.info("rules reloaded", who=who, rules=len(rules.rules), signals=len(rules.signals), digest=rules.digest)
-        return Done(f"{len(rules.rules)} rules and {len(rules.signals)} signals from {len(rules.files)} files")
+        """Read rules and config again; bad ones leave the old ones running, and come back as diagnostics."""
+        return await self._reload.reload(who=who)
 
     async def drop_deadletter(self, number: int, *, who: str) -> Act:
         """Forget one dead letter."""
@@ -275,7 +234,7 @@ class Steer:
 
     async def hand_in(self, handed: Handed, *, who: str) -> Handing:
         """Take events of a recording in. The first and the last part of a run are on record."""
-        if self._mode is Mode.ENFORCE and not handed.enforce:
+        if self._running.mode is Mode.ENFORCE and not handed.enforce:
             return NotDone(
                 "the daemon enforces: what these events match would be contained on real targets. Let it observe"
                 " (`guards.mode`), or say --enforce if that is what is meant"

@@ -53,6 +53,8 @@ def test_without_a_file_the_defaults_hold():
     [
         ("[deamon]\n", "H004", 1, 2),
         ("[daemon]\nstate_dri = 1\n", "H004", 2, 1),
+        ('[[mqtt]]\nname = "http"\n', "H060", 2, 8),
+        ('[daemon]\nlog_levels = { "engine.intake" = "loud" }\n', "H007", 2, 34),
         ("[intake]\nbatch_events_max = 0\n", "H007", 2, 20),
         ('[intake]\nbatch_age = "20 ms"\n', "H008", 2, 13),
         ('[contain]\nreconcile_every = "0s"\n', "H007", 2, 19),

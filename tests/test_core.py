@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from engine.config import IntakeConfig, LimitsConfig
 from engine.core import EMPTY, Core
+from engine.model import Event, Mode
 from engine.ruletest import load_tests, run_test
 from engine.statechange import Space
 from tests.support.rules import rules_of
@@ -130,3 +132,31 @@ def test_the_shipped_rules_pass_their_own_tests():
     for each in tests:
         result = run_test(rules, each)
         assert result.passed, f"{each.name}\n{result.difference}"
+
+
+def test_other_limits_hold_for_windows_that_there_are():
+    """A lateness that was raised counts events that the old one would have left out; a lower bound of keys evicts."""
+    counted = """
+[signal.burst]
+on     = "x"
+by     = { k = "event.subject" }
+detect = { method = "count", at_least = 3, within = "10s" }
+"""
+    second = 1_000_000
+
+    def seen(late_us):
+        core = Core(rules_of(counted), LimitsConfig(), IntakeConfig(lateness_max=0))
+        core.event(event_at(0, 100 * second), 100 * second)
+        core.reconfigure(LimitsConfig(keys_max=1), IntakeConfig(lateness_max=late_us), Mode.OBSERVE)
+        core.event(event_at(1, 92 * second), 100 * second)
+        return core, core.event(event_at(2, 93 * second), 100 * second)
+
+    core, step = seen(60 * second)
+    assert [signal.signal for signal in step.signals] == ["burst"]
+    assert core.mode is Mode.OBSERVE
+    core.event(event_at(3, 100 * second, subject="other"), 100 * second)
+    assert core.evictions() == {"signal.burst": 1}
+
+
+def event_at(number, time_us, subject="k"):
+    return Event(id=f"e{number}", source="s", type="x", time_us=time_us, subject=subject)

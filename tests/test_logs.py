@@ -144,3 +144,14 @@ def test_a_terminal_gets_colour_and_a_pipe_json(out, monkeypatch):
     get_logger("halon.test").info("seen")
     assert lines(out)[0]["event"] == "seen"
     assert logs.TEXT_CHARS_MAX > 0
+
+
+def test_a_part_has_a_level_of_its_own_until_the_next_set_up(out):
+    """What lies below the name follows it; a later set-up without it takes it back."""
+    setup("warning", stream=out, levels={"halon.intake": "debug"})
+    for name in ("halon.intake", "halon.intake.http", "halon.pipeline"):
+        get_logger(name).debug("said")
+    assert [line["logger"] for line in lines(out)] == ["halon.intake", "halon.intake.http"]
+    setup("warning", stream=out)
+    get_logger("halon.intake").info("not said")
+    assert len(lines(out)) == 2

@@ -36,10 +36,10 @@ def get(paths, *, beaten=True, metrics=True, scrape=None):
     async def scenario():
         clock, inbox = VirtualClock(), Inbox()
         readiness = Readiness(SdNotify(None, clock), "2 rules", clock)
-        pages = Pages(readiness, metrics=metrics)
+        pages = Pages(readiness)
         pages.scrape = scrape or Scrape()
-        config = HttpConfig(port=free_port())
-        door = HttpIntake(config, IntakeConfig(), inbox, SystemClock(), pages=pages.by_path())
+        config = HttpConfig(port=free_port(), metrics=metrics)
+        door = HttpIntake(config, IntakeConfig(), inbox, SystemClock(), pages=pages.by_path(config))
         readiness.doors = Doors([door], inbox)
         task = asyncio.get_running_loop().create_task(door.run(), name="door")
         try:

@@ -10,14 +10,17 @@ from engine.contain.guards import PAUSE_FILE
 from engine.core import Core
 from engine.diagnostics import error
 from engine.intake.contract import Doors, Inbox
+from engine.intake.doorkeeper import DoorKeeper
 from engine.intake.feed import Feed
 from engine.intake.formats import Formats
-from engine.model import IncidentState, LeaseState, Mode
+from engine.model import IncidentState, LeaseState
 from engine.observer import Observer
 from engine.operate.contract import Done, Handed, NotDone, NotFound, Taken
 from engine.operate.metrics import Metrics
 from engine.pipeline import Pipeline, PipelineConfig
-from engine.steering import Reading, Steer
+from engine.reload import Parts, Reading, Reload
+from engine.running import Running
+from engine.steering import Steer
 from engine.store import audit, deadletters, incidents
 from engine.store.batch import BatchLimits
 from engine.store.deadletters import DeadLetter
@@ -27,6 +30,10 @@ from tests.support.rules import rules_of
 
 RULES = '[signal.bad]\non = "x.bad"\nby = { run = "event.subject" }\n'
 MORE = RULES + '[signal.worse]\non = "x.worse"\n'
+
+
+PIPELINE = PipelineConfig(batch_events_max=10, batch_age_us=0, commit_retry_us=1, limits=BatchLimits())
+NO_DOORS = Config(mqtt=())
 
 
 class Stage:
@@ -48,20 +55,40 @@ class Stage:
             submit=acting.contain.submit,
             watcher=Observer(acting.clock, Metrics()),
             clock=acting.clock,
-            config=PipelineConfig(batch_events_max=10, batch_age_us=0, commit_retry_us=1, limits=BatchLimits()),
+            config=PIPELINE,
         )
 
-        async def read_rules():
+        async def read():
             found = readings.pop(0)
             if isinstance(found, OSError):
                 raise found
             return found
 
+        observer, running = Observer(acting.clock, Metrics()), Running(config)
+        keeper = DoorKeeper(doors, inbox, acting.clock)
+        self.announced = []
+        reload = Reload(
+            Parts(
+                store=acting.store,
+                core=self.core,
+                seen=seen,
+                pipeline=self.pipeline,
+                keeper=keeper,
+                observer=observer,
+            ),
+            running,
+            read=read,
+            reconfigure=lambda _: None,
+            pipeline_config=lambda _: PIPELINE,
+            pages=lambda _: {},
+            announce=self.announced.append,
+            clock=acting.clock,
+        )
         self.steer = Steer(
             version="0",
             pid=1,
-            config=config,
-            mode=Mode.ENFORCE,
+            running=running,
+            reload=reload,
             store=acting.store,
             core=self.core,
             pipeline=self.pipeline,
@@ -69,8 +96,7 @@ class Stage:
             doors=doors,
             feed=feed,
             clock=acting.clock,
-            observer=Observer(acting.clock, Metrics()),
-            read_rules=read_rules,
+            observer=observer,
         )
 
     async def state(self, of):
@@ -221,10 +247,11 @@ def test_good_rules_take_over_and_bad_ones_leave_the_old_ones(tmp_path):
         assert isinstance(await stage.steer.reload(who="bob"), Done)
         assert set(stage.core.rules.signals) == {"bad", "worse"}
         assert (await stage.steer.status()).rules.error == ""
-        assert await stage.acts() == [("rules.refused", "ada"), ("rules.loaded", "bob")]
+        assert await stage.acts() == [("rules.refused", "ada"), ("rules.refused", "ada"), ("rules.loaded", "bob")]
 
-    bad = Reading(rules=None, diagnostics=(error("H012", "unknown action `x`"),))
-    play(tmp_path, scenario, bad, OSError("the folder is gone"), Reading(rules=rules_of(MORE), diagnostics=()))
+    bad = Reading(rules=None, diagnostics=(error("H012", "unknown action `x`"),), config=NO_DOORS)
+    good = Reading(rules=rules_of(MORE), diagnostics=(), config=NO_DOORS)
+    play(tmp_path, scenario, bad, OSError("the folder is gone"), good)
 
 
 def test_a_dead_letter_is_dropped_once(tmp_path):

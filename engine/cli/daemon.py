@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.cli.output import emit, note, say
-from engine.cli.setup import Failure, Setup, read_setup
+from engine.cli.setup import Failure, Setup, read_places
 from engine.diagnostics import render
 from engine.model import Struct
 from engine.operate.client import Client, ClientError, DaemonDown, NotThere
@@ -24,7 +24,7 @@ class Daemon:
     """What answers for one config: the daemon at its control socket, else its database."""
 
     def __init__(self, config_path: Path | None) -> None:
-        self.setup: Setup = read_setup(config_path)
+        self.setup: Setup = read_places(config_path)
         self._client = Client(self.setup.places.control_socket)
 
     def view(

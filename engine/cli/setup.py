@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from engine.action import Catalogue
+from engine.cli.output import note
 from engine.config import Config
-from engine.configfile import load_config
+from engine.configfile import load_config, load_places
 from engine.diagnostics import render
 from engine.model import Struct
 from engine.shipped import Places, find_config, find_places
@@ -76,6 +77,22 @@ def read_setup(config_path: Path | None, catalogue: Catalogue | None = None) -> 
     config, found = load_config(path, shown=shown(path), catalogue=catalogue)
     if config is None:
         raise UsageFailure(f"the config does not load\n\n{render(found)}")
+    return Setup(config=config, config_path=path, places=find_places(config, path.parent))
+
+
+def read_places(config_path: Path | None) -> Setup:
+    """The same for commands that speak to the daemon: of a config with mistakes they take what names its places.
+
+    Whoever has just broken the config must still be able to pause. Raises UsageFailure where no place can be told.
+    """
+    path = find_config(config_path)
+    try:
+        return read_setup(config_path)
+    except UsageFailure:
+        config = load_places(path) if path.is_file() else None
+        if config is None:
+            raise
+    note(f"note: {shown(path)} has mistakes, `halon check` shows them; only its places are used here", "yellow")
     return Setup(config=config, config_path=path, places=find_places(config, path.parent))
 
 

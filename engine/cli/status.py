@@ -58,6 +58,7 @@ def _print_live(live: Live) -> None:
                 f"{live.in_flight:,} of {live.in_flight_max:,} events, {plural(live.steps_running, 'step')} running",
             ),
             *([("commits fail", styled(live.commit_failing, "bold red"))] if live.commit_failing else []),
+            *([("for a restart", styled(", ".join(live.restart_needed), "yellow"))] if live.restart_needed else []),
             *([("keys", f"{live.keys_held:,} held, {live.evictions:,} evicted")] if live.keys_held else []),
         ],
         indent=2,

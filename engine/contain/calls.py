@@ -85,6 +85,12 @@ class Calls:
         self._instances: dict[str, Action[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
 
+    def reconfigure(self, settings: Mapping[str, Mapping[str, Json]], *, parallel_max: int) -> None:
+        """Other settings for the calls to come; those under way end under the ones that they began with."""
+        self._settings = settings
+        self._instances = {}
+        self._slots.resize(parallel_max)
+
     def attach(self, group: asyncio.TaskGroup) -> None:
         """Run calls as tasks of this group from now on."""
         self._group = group

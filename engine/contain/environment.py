@@ -7,6 +7,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
+
 from engine.clock import SECOND_US, Clock
 from engine.config import ContainConfig, GuardsConfig
 from engine.model import IncidentId, Intent, IntentId, LeaseId, Severity, Struct, Target
@@ -51,8 +53,12 @@ Protected = Callable[[Target], bool]
 """Whether a target may never be acted on; raises CelFault where that cannot be told, which counts as yes."""
 
 
-class Environment(Struct, frozen=True):
-    """The surroundings of containment. `jitter` gives a number from 0 to 1."""
+class Environment(msgspec.Struct):
+    """The surroundings of containment; `jitter` gives a number from 0 to 1.
+
+    One for all parts, and the one place where a reload changes their bounds: `contain`, `guards` and `protected` are
+    read at the moment of acting, never kept.
+    """
 
     store: Store
     clock: Clock

@@ -94,6 +94,13 @@ class Contain:
         self.ready = asyncio.Event()
         """Set once leases, holds and timers of the last run are taken up: intake may begin."""
 
+    def reconfigure(self, config: Config, protected: Protected) -> None:
+        """Other bounds from now on; what is under way and what is held is judged by them at its next look."""
+        self._environment.contain, self._environment.guards = config.contain, config.guards
+        self._environment.protected = protected
+        self._calls.reconfigure(config.actions, parallel_max=config.contain.parallel_max)
+        self._stop_within_s = config.daemon.stop_within / SECOND_US
+
     async def run(self) -> None:
         """Work until `stop` is called or the task is cancelled. What runs then is left as the store has it."""
         async with asyncio.TaskGroup() as group:

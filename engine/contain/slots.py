@@ -36,6 +36,14 @@ class Slots:
         self._order = 0
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
 
+    def resize(self, limit: int) -> None:
+        """So many holders from now on; where there are more already, none is let in until enough have gone."""
+        self._free += limit - self._limit
+        self._limit = limit
+        while self._free > 0 and self._waiting:
+            self._free -= 1
+            self._hand_on()
+
     @property
     def idle(self) -> bool:
         """Whether nobody holds or waits."""
@@ -51,7 +59,7 @@ class Slots:
             self._hand_on()
 
     async def _acquire(self, priority: Priority) -> bool:
-        if self._free:
+        if self._free > 0:
             self._free -= 1
             return False
         turn = asyncio.get_running_loop().create_future()
@@ -70,7 +78,7 @@ class Slots:
         return True
 
     def _hand_on(self) -> None:
-        while self._waiting:
+        while self._waiting and self._free >= 0:
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)

@@ -62,6 +62,11 @@ class CorrelateState:
         self._used = 0
         self.evictions: Counter[RuleId] = Counter()
 
+    def reconfigure(self, *, matches_max: int, evidence_max: int) -> None:
+        """Other bounds from now on."""
+        self._matches_max = matches_max
+        self.evidence_max = evidence_max
+
     def __len__(self) -> int:
         return sum(len(table.states) for table in self._tables.values())
 

@@ -46,6 +46,17 @@ class DetectState:
         self.broken: list[tuple[SignalId, str]] = []
         """Of which signal a key began anew, and why; `judge` makes faults of it with the next event."""
 
+    def reconfigure(self, *, keys_max: int, lateness_us: int) -> None:
+        """Other bounds from now on, for the windows that there are as well."""
+        self._keys_max = keys_max
+        if lateness_us != self._lateness_us:
+            self._lateness_us = lateness_us
+            for table in self._tables.values():
+                for state in table.values():
+                    # What is kept as bytes takes it when it becomes an object again.
+                    if isinstance(state, KeyState) and state.detector is not None:
+                        state.detector.lateness_us = lateness_us
+
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 

@@ -6,6 +6,7 @@ holds every door to this page.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -16,6 +17,9 @@ DEADLETTER_PAYLOAD_BYTES_MAX = 65_536
 """How much of an undecodable payload is kept; one that is kept whole can be tried again."""
 OWN_DOORS = frozenset(("halon", "operator"))
 """The names of doors that lead to nobody outside: the heartbeat, and what operators hand in."""
+
+TOKENS = itertools.count(1)
+"""Tokens are unique in the process: a door must not take the messages of one in whose place it came for its own."""
 
 
 class Received(Struct, frozen=True):
@@ -144,12 +148,16 @@ class Inbox:
 
 
 class Doors:
-    """Several doors as one: what the pipeline holds. Messages of all come by one inbox."""
+    """Several doors as one: what the pipeline holds. Messages of all come by one inbox.
+
+    `put` and `drop` change them while they run; who calls them runs and ends the doors.
+    """
 
     def __init__(self, doors: Sequence[Intake], inbox: Inbox) -> None:
         self.doors = {each.name: each for each in doors}
         assert len(self.doors) == len(doors), "the name of a door is used twice"
         self._inbox = inbox
+        self._paused = False
 
     def __len__(self) -> int:
         """Messages that wait to be received."""
@@ -165,15 +173,29 @@ class Doors:
         for each in received:
             by_door.setdefault(each.door, []).append(each)
         for name, messages in by_door.items():
-            await self.doors[name].acknowledge(messages)
+            door = self.doors.get(name)
+            if door is not None:  # else it was taken out meanwhile, and its sender sends again
+                await door.acknowledge(messages)
+
+    def put(self, door: Intake) -> None:
+        """Add a door, or put it in the place of the one of its name."""
+        if self._paused:
+            door.pause()
+        self.doors[door.name] = door
+
+    def drop(self, name: str) -> None:
+        """Take a door out; what it brought is judged, and acknowledged to nobody."""
+        self.doors.pop(name, None)
 
     def pause(self) -> None:
         """Take in no more at any door."""
+        self._paused = True
         for door in self.doors.values():
             door.pause()
 
     def resume(self) -> None:
         """The end of `pause`."""
+        self._paused = False
         for door in self.doors.values():
             door.resume()
 

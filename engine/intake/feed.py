@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from engine.clock import Clock
 from engine.config import MayConfig
-from engine.intake.contract import Inbox, IntakeStatus, Received
+from engine.intake.contract import TOKENS, Inbox, IntakeStatus, Received
 from engine.intake.permits import objection
 from engine.model import Event, Struct
 
@@ -42,9 +42,9 @@ class Feed:
         self._clock = clock
         self._known = known
         self._paused = False
-        self._next_token = 0
         self._waiting: dict[int, tuple[asyncio.Future[None], int]] = {}
         self._events_in_flight = 0
+        self._received_total = 0
         self._acknowledged_total = 0
 
     async def run(self) -> None:
@@ -67,14 +67,15 @@ class Feed:
         return Fed(new=len(events) - duplicates, duplicates=duplicates)
 
     async def _made_durable(self, events: Sequence[Event]) -> bool:
-        self._next_token += 1
+        token = next(TOKENS)
+        self._received_total += 1
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[self._next_token] = durable, len(events)
+        self._waiting[token] = durable, len(events)
         self._events_in_flight += len(events)
         self._inbox.put(
             Received(
                 door=self.name,
-                token=self._next_token,
+                token=token,
                 topic="",
                 payload=b"",
                 received_us=self._clock.now_us(),
@@ -116,6 +117,6 @@ class Feed:
             connected=True,
             paused=self._paused,
             in_flight=len(self._waiting),
-            received_total=self._next_token,
+            received_total=self._received_total,
             acknowledged_total=self._acknowledged_total,
         )

@@ -6,8 +6,9 @@ request is taken as a whole or not at all. `engine.app` builds one door from `[h
 
 import asyncio
 import math
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from engine.cel.environment import CelEnvironment
 from engine.clock import SECOND_US, Clock
 from engine.cloudevents import BATCH, STRUCTURED, Malformed, decode_binary, decode_event
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
-from engine.intake.contract import Inbox, IntakeStatus, Received
+from engine.intake.contract import TOKENS, Inbox, IntakeStatus, Received
 from engine.intake.mapping import EventMapper, compile_map
 from engine.intake.permits import objection, violation
 from engine.intake.senders import Sender
@@ -27,6 +28,9 @@ from engine.model import Event
 
 DOOR = "http"
 RETRY_AFTER_S = 1
+BACKLOG = 100
+LEAVE_S = 0.1
+"""Between the last connection that is let in and the end of all of them."""
 _CE_PREFIX = "ce-"
 _ATTRIBUTES_MAX = 80
 
@@ -47,8 +51,9 @@ class HttpIntake:
         clock: Clock,
         *,
         pages: Mapping[str, Page] | None = None,
+        listeners: Sequence[socket.socket] = (),
     ) -> None:
-        """`pages` are served by path to whoever reaches the port."""
+        """`pages` are served by path to whoever reaches the port; `listeners` are bound sockets, else it binds some."""
         self.name = DOOR
         self._config = config
         self._inbox = inbox
@@ -62,9 +67,9 @@ class HttpIntake:
         if len(self._senders) != len(config.senders):
             raise ValueError("two entries of `http.senders` have one name")
         self._tls = _server_tls(config)
+        self._listeners = list(listeners)
         self._listening = False
         self._paused = False
-        self._next_token = 0
         self._reading = 0
         self._bytes = 0
         self._durable: dict[int, tuple[asyncio.Future[None], int]] = {}
@@ -89,22 +94,36 @@ class HttpIntake:
             handle_signals=False,
         )
         await runner.setup()
+        loop, servers = asyncio.get_running_loop(), []
         try:
-            server = await asyncio.get_running_loop().create_server(
-                self._connection_factory(runner), self._config.listen, self._config.port, ssl=self._tls
-            )
+            self._listeners = self._listeners or bind(self._config)
+            factory = self._connection_factory(runner)
+            servers = [await loop.create_server(factory, sock=each, ssl=self._tls) for each in self._listeners]
             self._listening = True
             _log.info("listening", door=self.name, host=self._config.listen, port=self._config.port)
-            try:
-                await server.serve_forever()
-            finally:
-                self._listening = False
-                server.close()
+            await asyncio.Event().wait()
         finally:
+            self._listening = False
+            for server in servers:
+                server.close()
+            self.close()
+            # Who was just let in is heard yet, and told to come again.
+            self._paused = True
+            await self._clock.sleep_s(LEAVE_S)
             await runner.cleanup()
             for timer in self._silent.values():
                 timer.cancel()
             self._silent.clear()
+
+    def share_listeners(self) -> list[socket.socket]:
+        """Its listening sockets once more, for a door that takes its place: no connection is refused in between."""
+        return [each.dup() for each in self._listeners]
+
+    def close(self) -> None:
+        """Let go of the listening sockets; for a door that was made and is not run after all."""
+        for each in self._listeners:
+            each.close()
+        self._listeners = []
 
     async def acknowledge(self, received: Iterable[Received]) -> None:
         """What these requests brought is durable: they are answered 202."""
@@ -207,8 +226,7 @@ class HttpIntake:
 
     async def _made_durable(self, sender: Sender, body: bytes, events: list[Event], arrived_us: int) -> bool:
         """Hand the events on and wait for their commit; False where it takes too long, though it may still come."""
-        self._next_token += 1
-        token = self._next_token
+        token = next(TOKENS)
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._durable[token] = durable, len(body)
         self._bytes += len(body)
@@ -296,6 +314,28 @@ class HttpIntake:
         self._silent.pop(connection, None)
         if connection.transport is not None:
             connection.transport.abort()
+
+
+def bind(config: HttpConfig) -> list[socket.socket]:
+    """Sockets that are bound to every address of `http.listen`. Raises OSError, with nothing left open."""
+    bound: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(config.listen or None, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(address)
+            one.setblocking(False)  # noqa: FBT003  # the standard library's own signature
+            # Here already: who connects before the door runs waits, and an address that is taken shows now.
+            one.listen(BACKLOG)
+    except OSError as error:
+        for one in bound:
+            one.close()
+        raise OSError(f"{config.listen}:{config.port} can't be listened on: {error.strerror or error}") from error
+    return bound
 
 
 def _getting(page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -6,20 +6,22 @@ from pathlib import Path
 SECRET_BYTES_MAX = 16_384
 
 
+def secret_path(written: str) -> Path:
+    """A path, or `credential:NAME` for one of systemd's `LoadCredential=`, to the file. Raises ValueError."""
+    if not written.startswith("credential:"):
+        return Path(written)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ValueError(f"`{written}`: the service manager passed no credentials; see `LoadCredential=` in the unit")
+    return Path(folder) / Path(written.removeprefix("credential:")).name
+
+
 def read_secret(written: str) -> str:
     """A path, or `credential:NAME` for one of systemd's `LoadCredential=`, to its text without the last newline.
 
     Raises OSError with the path where it can't be read, ValueError where it is empty, too long or no text.
     """
-    if written.startswith("credential:"):
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ValueError(
-                f"`{written}`: the service manager passed no credentials; see `LoadCredential=` in the unit"
-            )
-        path = Path(folder) / Path(written.removeprefix("credential:")).name
-    else:
-        path = Path(written)
+    path = secret_path(written)
     with path.open("rb") as file:
         raw = file.read(SECRET_BYTES_MAX + 1)
     if len(raw) > SECRET_BYTES_MAX:

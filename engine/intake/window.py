@@ -6,6 +6,8 @@ breaks it; the pipeline may settle in any order. A new connection makes all olde
 
 from collections import deque
 
+from engine.intake.contract import TOKENS
+
 
 class Window:
     """Messages in flight, of at most `count_max` in number and about `bytes_max` in size.
@@ -19,7 +21,6 @@ class Window:
         self.in_flight_bytes = 0
         self.stale_total = 0
         self._connection = 0
-        self._next = 0
         self._held: dict[int, tuple[int, int, int]] = {}
         self._order: deque[tuple[int, int]] = deque()
         self._settled: set[int] = set()
@@ -47,12 +48,12 @@ class Window:
 
     def add(self, packet_id: int, *, size_bytes: int) -> int:
         """A message came in; its token. `packet_id` 0 means that none is asked back (QoS 0)."""
-        self._next += 1
-        self._held[self._next] = (self._connection, packet_id, size_bytes)
+        token = next(TOKENS)
+        self._held[token] = (self._connection, packet_id, size_bytes)
         self.in_flight_bytes += size_bytes
         if packet_id:
-            self._order.append((self._next, packet_id))
-        return self._next
+            self._order.append((token, packet_id))
+        return token
 
     def settle(self, token: int) -> list[int]:
         """This message is done; the packet ids that may be acknowledged now, in order. Unknown tokens give none."""

@@ -190,6 +190,8 @@ class Live(Struct, frozen=True):
     commit_failing: str = ""
     keys_held: int = 0
     evictions: int = 0
+    restart_needed: tuple[str, ...] = ()
+    """Keys of the config that were changed since the start and take a restart."""
 
 
 # --- What the store knows ------------------------------------------------------------------------------------------

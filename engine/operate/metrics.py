@@ -153,6 +153,10 @@ class Metrics:
         """A door connected or lost its connection."""
         self._door.labels(name).set(connected)
 
+    def door_gone(self, name: str) -> None:
+        """A door was taken out: it is neither connected nor not."""
+        self._door.remove(name)
+
     def rules_loaded(self, *, rules: int, at_us: int) -> None:
         """A rule set took over."""
         self._rules.set(rules)

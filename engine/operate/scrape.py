@@ -39,6 +39,7 @@ class Scrape:
         self._evictions = evictions
         self._paused = paused
         self._kinds: set[str] = set()
+        self._doors: set[str] = set()
         self._evicted: Counter[str] = Counter()
         self._lock = asyncio.Lock()
 
@@ -56,6 +57,10 @@ class Scrape:
         metrics = self._metrics
         for door in live.doors:
             metrics.door(door.name, connected=door.connected)
+        names = {door.name for door in live.doors}
+        for gone in self._doors - names:
+            metrics.door_gone(gone)
+        self._doors = names
         metrics.rules_loaded(rules=live.rules.rules, at_us=round(live.rules.loaded.timestamp() * SECOND_US))
         metrics.acting(mode=live.mode, paused=self._paused())
         self._kinds |= leases.keys()

@@ -28,12 +28,19 @@ class SeenIds:
     """The ids of the last `horizon_us`, by arrival. `forgotten_early` counts those that IDS_MAX pushed out."""
 
     def __init__(self, *, horizon_us: int, ids_max: int = IDS_MAX) -> None:
-        self._slice_us = max(1, horizon_us // _SLICES)
+        self._slice_us = self._slice_us_max = max(1, horizon_us // _SLICES)
         self._horizon_us = horizon_us
         self._ids_max = ids_max
         self._slices: deque[tuple[int, set[bytes]]] = deque()
         self._count = 0
         self.forgotten_early = 0
+
+    def reconfigure(self, *, horizon_us: int) -> None:
+        """Another horizon from now on; what was forgotten under a shorter one is not known again."""
+        slice_us = max(1, horizon_us // _SLICES)
+        # A slice that was begun under a longer horizon holds ids that are younger than it looks.
+        self._slice_us_max = max(self._slice_us, slice_us)
+        self._slice_us, self._horizon_us = slice_us, horizon_us
 
     def __len__(self) -> int:
         return self._count
@@ -82,7 +89,7 @@ class SeenIds:
 
     def _forget(self, now_us: int) -> None:
         # A slice goes when its youngest id is older than the horizon.
-        while self._slices and self._slices[0][0] + self._slice_us + self._horizon_us <= now_us:
+        while self._slices and self._slices[0][0] + self._slice_us_max + self._horizon_us <= now_us:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:

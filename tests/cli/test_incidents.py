@@ -221,3 +221,18 @@ def test_text_from_events_cannot_steer_the_terminal(place):
     assert "\x07" not in text
     assert "a�]0;owned�b" in text
     assert "[red]no[/red] {x} :smile:" in text
+
+
+def test_a_config_with_mistakes_keeps_nobody_from_pausing(place):
+    """Commands that speak to the daemon use the places of such a config, and say so; one without any is refused."""
+    with (place / "config.toml").open("a") as file:
+        file.write("[contain]\nretires = 2\n")
+    with served(place) as steering:
+        paused = halon(place, "pause")
+    assert paused.exit_code == 0, paused.output
+    assert "has mistakes, `halon check` shows them" in " ".join(paused.stderr.split())
+    assert [act[0] for act in steering.acts] == ["pause"]
+    (place / "config.toml").write_text('[daemon]\nstate_dri = "state"\n')
+    refused = halon(place, "pause")
+    assert refused.exit_code == 2
+    assert "did you mean `state_dir`?" in refused.output

@@ -86,3 +86,39 @@ def test_locks_are_per_name_and_forgotten_when_unused():
         assert locks._locks == {}
 
     asyncio.run(scenario())
+
+
+def test_another_limit_lets_in_who_waits_or_nobody_until_enough_have_gone():
+    """More slots are handed out at once; with fewer, as many leave before the next one comes."""
+
+    async def scenario():
+        slots, leave, inside = Slots(1), asyncio.Event(), []
+
+        async def work(number: int) -> None:
+            async with slots.hold(Priority(0, number)):
+                inside.append(number)
+                try:
+                    await leave.wait()
+                finally:
+                    inside.remove(number)
+
+        async def settled() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        tasks = [asyncio.ensure_future(work(number)) for number in range(5)]
+        await settled()
+        assert inside == [0]
+        slots.resize(3)
+        await settled()
+        assert inside == [0, 1, 2]
+        slots.resize(1)
+        tasks[0].cancel()
+        tasks[1].cancel()
+        await settled()
+        assert inside == [2], "two left, and none may follow while one of one is in use"
+        leave.set()
+        await asyncio.gather(*tasks[2:])
+        assert slots.idle
+
+    asyncio.run(scenario())

@@ -168,3 +168,16 @@ def test_a_move_from_a_state_that_it_is_not_in_is_a_programmers_error(connection
             expected=(IntentState.APPLIED,),
             change=intents.Move(to=IntentState.VERIFIED, at_us=START_US),
         )
+
+
+def test_another_horizon_forgets_nothing_that_it_still_reaches():
+    """Ids of a slice that was begun under a longer horizon stay as long as the new one asks."""
+    ids = SeenIds(horizon_us=8_000)
+    assert ids.add(b"a", 0)
+    assert ids.add(b"b", 900)
+    ids.reconfigure(horizon_us=800)
+    assert not ids.add(b"b", 1_600), "seen 700 us ago"
+    assert ids.add(b"c", 2_000)
+    assert ids.add(b"b", 2_000), "seen longer ago than the horizon"
+    ids.reconfigure(horizon_us=8_000)
+    assert not ids.add(b"c", 9_000)
