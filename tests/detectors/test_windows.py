@@ -63,7 +63,7 @@ def test_a_window_method_equals_the_reference(method, params, times, data):
     restarts = data.draw(st.sets(st.integers(0, len(times))))
     for place, (at, number) in enumerate(zip(times, numbers, strict=True)):
         of = number > 2 if method == "ratio" else number
-        expected = reference.finds(rule, window, at, float(number), of)
+        expected = reference.finds(rule, detector.params, window, at, float(number), of)
         window.observed.append((at, None, float(number), of))
         if place in restarts:
             blob = detector.dump()
