@@ -50,6 +50,7 @@ fuzz: setup
 docs: setup
 	PYTHONPATH=. $(BIN)/python scripts/gen_docs.py
 	PYTHONPATH=. $(BIN)/python scripts/gen_operations.py
+	PYTHONPATH=. $(BIN)/python scripts/gen_producers.py
 
 # Side by side with peers, which get a virtual environment of their own; `make bench BENCH=--full` takes half an hour.
 bench: setup packages

@@ -84,11 +84,29 @@ class MayConfig(Struct, frozen=True):
     sources: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
 
 
+Format = Literal[
+    "cloudevents",
+    "json",
+    "alertmanager",
+    "cloudtrail",
+    "dcgm",
+    "falco",
+    "kserve",
+    "kubernetes-audit",
+    "kubernetes-events",
+    "litellm",
+    "mlflow",
+    "otlp",
+    "sagemaker-monitor",
+]
+"""CloudEvents, plain JSON with a `map`, and the producers of `engine.intake.producers.table`."""
+
+
 class TopicConfig(Struct, frozen=True):
     """One entry of `topics`."""
 
     filter: Annotated[str, Meta(min_length=1, max_length=65_535)]
-    format: Literal["cloudevents", "json"] = "cloudevents"
+    format: Format = "cloudevents"
     map: EventMap | None = None
     may: MayConfig = MayConfig()
 
@@ -126,10 +144,11 @@ class SenderConfig(Struct, frozen=True):
     """One `[[http.senders]]`: who may post to `/events/NAME`, and in which format. One of the two secrets is needed."""
 
     name: Name
-    format: Literal["cloudevents", "alertmanager", "falco", "kubernetes-audit", "json"] = "cloudevents"
+    format: Format = "cloudevents"
     token_file: str = ""
     hmac_file: str = ""
     hmac_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")] = "X-Hub-Signature-256"
+    hmac_scheme: Literal["body", "mlflow", "standard-webhooks"] = "body"
     per_second_max: Count = 100
     burst_max: Count = 200
     map: EventMap | None = None

@@ -52,6 +52,7 @@ def check_config(file: TomlFile, *, catalogue: Catalogue | None = None) -> tuple
     """The config that a read file spells, or None and all that is wrong with it."""
     config, found = read_struct(Config, file.table, file, (), what="the config")
     found += _brokers(file)
+    found += _senders(file)
     found += _expressions(file)
     if catalogue is not None:
         found += _actions(file, catalogue)
@@ -103,6 +104,15 @@ def _brokers(file: TomlFile) -> list[Diagnostic]:
     return found
 
 
+def _senders(file: TomlFile) -> list[Diagnostic]:
+    """The same of the senders of the HTTP door."""
+    found: list[Diagnostic] = []
+    for index, sender in enumerate(_list(_at(file.table, ("http", "senders")))):
+        if isinstance(sender, dict):
+            found += _format(sender, file, ("http", "senders", index), what="sender")
+    return found
+
+
 def _protocol(broker: dict[str, object], file: TomlFile, path: KeyPath) -> list[Diagnostic]:
     """Keys that MQTT 3.1.1 does not know."""
     if broker.get("protocol", MqttConfig().protocol) == "5":
@@ -149,11 +159,18 @@ def _sources(table: dict[str, object]) -> Iterator[tuple[KeyPath, str, ScopeKind
         yield ("guards", "protected"), protected, ScopeKind.TARGET, Want.BOOL
     for index, broker in enumerate(_list(_at(table, ("mqtt",)))):
         for at, topic in enumerate(_list(_at(broker, ("topics",)))):
-            mapped = _at(topic, ("map",))
-            for name, source in mapped.items() if isinstance(mapped, dict) else ():
-                if name in EventMap.__struct_fields__ and isinstance(source, str) and source:
-                    want = Want.ANY if name in ("data", "time") else Want.STRING
-                    yield ("mqtt", index, "topics", at, "map", name), source, ScopeKind.MESSAGE, want
+            yield from _mapped(topic, ("mqtt", index, "topics", at, "map"))
+    for index, sender in enumerate(_list(_at(table, ("http", "senders")))):
+        yield from _mapped(sender, ("http", "senders", index, "map"))
+
+
+def _mapped(entry: object, path: KeyPath) -> Iterator[tuple[KeyPath, str, ScopeKind, Want]]:
+    """Each CEL text of the `map` of a topic or sender; what they have to be `engine.intake.mapping` says too."""
+    mapped = _at(entry, ("map",))
+    for name, source in mapped.items() if isinstance(mapped, dict) else ():
+        if name in EventMap.__struct_fields__ and isinstance(source, str) and source:
+            want = Want.STRING if name in ("type", "source") else Want.ANY
+            yield (*path, name), source, ScopeKind.MESSAGE, want
 
 
 def _at(value: object, path: tuple[str, ...]) -> object:
@@ -167,28 +184,7 @@ def _list(value: object) -> list[object]:
 
 
 def _topic(topic: dict[str, object], file: TomlFile, path: KeyPath) -> list[Diagnostic]:
-    found: list[Diagnostic] = []
-    plain = topic.get("format", "cloudevents") == "json"
-    if plain and "map" not in topic:
-        found.append(
-            error(
-                "H061",
-                'a topic with `format = "json"` needs a `map`',
-                file.value((*path, "format")),
-                label="plain JSON has no type of event",
-                help="add `map = { type = \"'my.type'\" }`: CEL over `topic` and `payload` for each attribute",
-            )
-        )
-    if not plain and "map" in topic:
-        found.append(
-            error(
-                "H061",
-                '`map` is for topics with `format = "json"`',
-                file.key((*path, "map")),
-                label="not used",
-                help='CloudEvents name their own type; remove `map`, or write `format = "json"`',
-            )
-        )
+    found = _format(topic, file, path, what="topic")
     wanted = topic.get("filter")
     if isinstance(wanted, str) and wanted and not _is_topic_filter(wanted):
         found.append(
@@ -201,6 +197,32 @@ def _topic(topic: dict[str, object], file: TomlFile, path: KeyPath) -> list[Diag
             )
         )
     return found
+
+
+def _format(entry: dict[str, object], file: TomlFile, path: KeyPath, *, what: str) -> list[Diagnostic]:
+    """Whether the `format` and the `map` of a topic or sender go together."""
+    plain = entry.get("format", "cloudevents") == "json"
+    if plain and "map" not in entry:
+        return [
+            error(
+                "H061",
+                f'a {what} with `format = "json"` needs a `map`',
+                file.value((*path, "format")),
+                label="plain JSON has no type of event",
+                help="add `map = { type = \"'my.type'\" }`: CEL over `topic` and `payload` for each attribute",
+            )
+        ]
+    if not plain and "map" in entry:
+        return [
+            error(
+                "H061",
+                f'`map` is for {what}s with `format = "json"`',
+                file.key((*path, "map")),
+                label="not used",
+                help='the other formats know the type by themselves; remove `map`, or write `format = "json"`',
+            )
+        ]
+    return []
 
 
 def _is_topic_filter(text: str) -> bool:

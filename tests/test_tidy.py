@@ -71,6 +71,8 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cli/keywords.py": "tests/cli/test_schema.py",
     "engine/observer.py": "tests/test_app.py",
     "engine/steering.py": "tests/test_app.py",
+    "engine/intake/producers/table.py": "tests/intake/producers/test_contract.py",
+    "engine/intake/letters.py": "tests/intake/test_formats.py",
     "engine/store/connection.py": "tests/store/test_database.py",
     "engine/store/deadletters.py": "tests/store/test_batch.py",
     "engine/store/deadlines.py": "tests/store/test_life.py",

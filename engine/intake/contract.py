@@ -26,8 +26,9 @@ class Received(Struct, frozen=True):
     """One message as it came in. `token` is the door's own and opaque; pass the whole value back to `acknowledge`.
 
     `payload` is cut to `DEADLETTER_PAYLOAD_BYTES_MAX` where `size_bytes`, the true size, is past the limit.
-    `properties` are MQTT 5 user properties. `events` is set by a door that has decoded the message itself; `problem` by
-    one that knows why the message can't become an event, whatever its payload says.
+    `properties` are MQTT 5 user properties, or HTTP headers that are part of the message. `events` is set by a door
+    that has decoded the message itself, dead letters for what of it could not be decoded among them; `problem` by one
+    that knows why the message can't become an event, whatever its payload says.
     """
 
     door: str
@@ -39,7 +40,7 @@ class Received(Struct, frozen=True):
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
     retained: bool = False
-    events: tuple[Event, ...] | None = None
+    events: "tuple[Event | DeadLetter, ...] | None" = None
     retried: bool = False
     """It was a dead letter, which an operator has tried again."""
     problem: str = ""

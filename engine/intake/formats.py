@@ -1,30 +1,31 @@
-"""Received messages to events, or to dead letters that say why not; by the format of their topic.
+"""Received messages to events, or to dead letters that say why not; by the format of their topic or sender.
 
-`engine.pipeline` calls it for every message. Bad input is data here: nothing raises for it.
+`engine.pipeline` calls it for every message; what came by HTTP its door has decoded already, and comes here again only
+where an operator tries a dead letter anew. Bad input is data here: nothing raises for it.
 """
 
 import re
 from collections.abc import Sequence
 
-import msgspec
-
 from engine.cel.environment import CelEnvironment
 from engine.cloudevents import Malformed, decode, decode_binary, decode_plain
-from engine.config import Config, TopicConfig
-from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX, DeadLetter, Received
+from engine.config import Config, SenderConfig, TopicConfig
+from engine.intake.contract import DeadLetter, Received
+from engine.intake.letters import batch_letters, joined_reasons, letter
 from engine.intake.mapping import EventMapper, compile_map
 from engine.intake.permits import objection, violation
+from engine.intake.producers.contract import Message, produce
+from engine.intake.producers.table import PRODUCERS
 from engine.intake.topics import matches
 from engine.model import Event
 
-LETTERS_PER_MESSAGE_MAX = 10
-"""A batch with more bad events than this gives this many letters, the last of which counts the rest."""
 TOPICS_CACHED_MAX = 10_000
 TOPIC_CHARS_CACHED_MAX = 256
+HTTP = "http"
+"""The name of the HTTP door, and the first level of the topics of its senders."""
 
 _CLOUDEVENTS_TYPE = "application/cloudevents"
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
-_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Formats:
@@ -37,6 +38,8 @@ class Formats:
         self._topics: dict[str, list[tuple[TopicConfig, EventMapper | None]]] = {
             broker.name: [(each, _mapper(each, environment)) for each in broker.topics] for broker in config.mqtt
         }
+        senders = [_as_topic(each) for each in config.http.senders]
+        self._topics[HTTP] = [(each, _mapper(each, environment)) for each in senders]
         self._known: dict[tuple[str, str], tuple[TopicConfig, EventMapper | None] | None] = {}
 
     def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
@@ -44,30 +47,48 @@ class Formats:
         if received.events is not None:
             return received.events
         if received.problem:
-            return [_letter(received, received.problem)]
+            return [letter(received, received.problem)]
         if received.size_bytes > self._payload_bytes_max:
             limit = f"`intake.payload_bytes_max` is {self._payload_bytes_max}"
-            return [_letter(received, f"the payload has {received.size_bytes} bytes; {limit}")]
+            return [letter(received, f"the payload has {received.size_bytes} bytes; {limit}")]
         found = self._topic(received.door, received.topic)
         if found is None:
             # A persistent session keeps the subscriptions of earlier configs
-            return [_letter(received, "no topic of the config matches: the broker still holds an older subscription")]
+            return [letter(received, "no topic of the config matches: the broker still holds an older subscription")]
         topic, mapper = found
+        if topic.format in PRODUCERS:
+            return [
+                each if isinstance(each, DeadLetter) else _permitted(each, received, topic)
+                for each in self._produced(received, topic)
+            ]
         if mapper is not None:
             event = mapper.event(
                 received.payload,
                 topic=received.topic,
-                source=f"/{received.door}/{received.topic}",
+                source=_source(received),
                 arrived_us=received.received_us,
                 retained=received.retained,
             )
             return [
-                _letter(received, event.reason) if isinstance(event, Malformed) else _permitted(event, received, topic)
+                letter(received, event.reason) if isinstance(event, Malformed) else _permitted(event, received, topic)
             ]
         return [
             each if isinstance(each, DeadLetter) else _permitted(each, received, topic)
             for each in self._cloudevents(received)
         ]
+
+    def _produced(self, received: Received, topic: TopicConfig) -> Sequence[Event | DeadLetter]:
+        message = Message(
+            body=received.payload,
+            source=_source(received),
+            arrived_us=received.received_us,
+            content_type=received.content_type,
+            headers={name.lower(): value for name, value in received.properties},
+        )
+        decoded = produce(PRODUCERS[topic.format], message, events_max=self._events_max)
+        if not decoded.malformed:
+            return decoded.events
+        return [*decoded.events, letter(received, joined_reasons(decoded.malformed))]
 
     def _cloudevents(self, received: Received) -> Sequence[Event | DeadLetter]:
         if received.properties and not received.content_type.startswith(_CLOUDEVENTS_TYPE):
@@ -80,12 +101,12 @@ class Formats:
         decoded = decode(received.payload, arrived_us=received.received_us, events_max=self._events_max)
         if not decoded.malformed:
             return decoded.events
-        return [*decoded.events, *_letters(received, decoded.malformed)]
+        return [*decoded.events, *batch_letters(received, decoded.malformed)]
 
     def _binary(self, received: Received, attributes: dict[str, str]) -> Event | DeadLetter:
         """MQTT 5 binary mode: attributes are user properties, data is the payload."""
         if len(attributes) != len(received.properties):
-            return _letter(received, "a user property is given twice")
+            return letter(received, "a user property is given twice")
         # Not every user property is an attribute: what can't be the name of one belongs to somebody else
         own = {
             name: value for name, value in attributes.items() if name.isascii() and name.isalnum() and name.islower()
@@ -93,7 +114,7 @@ class Formats:
         event = decode_binary(
             own, received.payload, content_type=received.content_type or None, arrived_us=received.received_us
         )
-        return _letter(received, event.reason) if isinstance(event, Malformed) else event
+        return letter(received, event.reason) if isinstance(event, Malformed) else event
 
     def _topic(self, door: str, topic: str) -> tuple[TopicConfig, EventMapper | None] | None:
         """The first entry of the door's `topics` whose filter the topic falls under."""
@@ -124,8 +145,18 @@ def _permitted(event: Event, received: Received, topic: TopicConfig) -> Event:
     )
 
 
+def _source(received: Received) -> str:
+    """The source of events whose messages name none: the door and the topic, or the sender."""
+    return f"/{received.topic}" if received.door == HTTP else f"/{received.door}/{received.topic}"
+
+
+def _as_topic(sender: SenderConfig) -> TopicConfig:
+    """A sender under the topic that its messages carry."""
+    return TopicConfig(filter=f"{HTTP}/{sender.name}", format=sender.format, map=sender.map, may=sender.may)
+
+
 def _mapper(topic: TopicConfig, environment: CelEnvironment) -> EventMapper | None:
-    if topic.format == "cloudevents":
+    if topic.format != "json":
         return None
     if topic.map is None:
         raise ValueError(f'topic `{topic.filter}`: `format = "json"` needs a `map`')
@@ -134,37 +165,3 @@ def _mapper(topic: TopicConfig, environment: CelEnvironment) -> EventMapper | No
         return made
     attribute, problems = next(iter(made.items()))
     raise ValueError(f"topic `{topic.filter}`: `map.{attribute}`: {problems[0].message}")
-
-
-def _letters(received: Received, malformed: Sequence[Malformed]) -> list[DeadLetter]:
-    """A dead letter per bad event of a batch, with that event as its payload; bounded."""
-    if malformed[0].index is None:
-        return [_letter(received, malformed[0].reason)]
-    events = _RAW_LIST.decode(received.payload)
-    letters = []
-    for each in malformed[:LETTERS_PER_MESSAGE_MAX]:
-        assert each.index is not None, "the events of a batch have their places"
-        reason = f"event {each.index} of the batch: {each.reason}"
-        letters.append(_letter(received, reason, bytes(events[each.index])))
-    rest = len(malformed) - LETTERS_PER_MESSAGE_MAX
-    if rest > 0:
-        letters[-1] = msgspec.structs.replace(
-            letters[-1], reason=f"{letters[-1].reason} (and {rest} more of this batch)"
-        )
-    return letters
-
-
-def _letter(received: Received, reason: str, payload: bytes | None = None) -> DeadLetter:
-    whole = received.payload if payload is None else payload
-    return DeadLetter(
-        door=received.door,
-        topic=received.topic,
-        reason=reason,
-        received_us=received.received_us,
-        size_bytes=received.size_bytes if payload is None else len(payload),
-        payload=whole[:DEADLETTER_PAYLOAD_BYTES_MAX],
-        # One event of a batch is whole by itself: what came beside the batch is not about it.
-        content_type=received.content_type if payload is None else "",
-        properties=received.properties if payload is None else (),
-        retained=received.retained,
-    )

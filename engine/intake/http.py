@@ -9,21 +9,20 @@ import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import assert_never
-from urllib.parse import unquote
 
+import msgspec
 import structlog
 from aiohttp import web
 
 from engine.cel.environment import CelEnvironment
 from engine.clock import SECOND_US, Clock
-from engine.cloudevents import BATCH, STRUCTURED, Malformed, decode_binary, decode_event
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
-from engine.intake.contract import TOKENS, Inbox, IntakeStatus, Received
+from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Received
+from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
+from engine.intake.letters import joined_reasons, letter
 from engine.intake.mapping import EventMapper, compile_map
 from engine.intake.permits import objection, violation
 from engine.intake.senders import Sender
-from engine.intake.webhooks import WEBHOOKS
 from engine.model import Event
 
 DOOR = "http"
@@ -31,8 +30,6 @@ RETRY_AFTER_S = 1
 BACKLOG = 100
 LEAVE_S = 0.1
 """Between the last connection that is let in and the end of all of them."""
-_CE_PREFIX = "ce-"
-_ATTRIBUTES_MAX = 80
 
 _log = structlog.get_logger(__name__)
 
@@ -198,17 +195,28 @@ class HttpIntake:
             return _refusal(408, "the body did not come in time", {"Connection": "close"})
         except web.HTTPRequestEntityTooLarge:
             return self._oversized()
-        if sender.signs and not sender.knows_signature(request.headers.get(sender.config.hmac_header), body):
-            return _refusal(401, f"the signature in `{sender.config.hmac_header}` is missing or wrong")
+        if sender.signs and (problem := sender.signature_problem(request.headers, body)):
+            return _refusal(401, problem)
         # A request without proof does not use up the rate of the sender it pretends to be
         return (sender.signs and _too_often(sender)) or body
 
     async def _take(self, request: web.Request, sender: Sender, body: bytes) -> web.Response:
         """Decode a proved body, hand its events on, and answer once they are durable."""
         arrived_us = self._clock.now_us()
-        events = self._decode(request, sender, body, arrived_us)
-        if isinstance(events, web.Response):
-            return events
+        received = Received(
+            door=self.name,
+            token=0,
+            topic=f"{DOOR}/{sender.config.name}",
+            payload=body,
+            received_us=arrived_us,
+            size_bytes=len(body),
+            content_type=request.headers.get("Content-Type", ""),
+            properties=kept_headers(request.headers),
+        )
+        decoded = decode_body(sender, received, events_max=self._events_max)
+        if isinstance(decoded, NotDecoded):
+            return _refusal(decoded.status, decoded.reason)
+        events = decoded.events
         if len(events) > self._events_max:
             return _refusal(413, f"{len(events)} events in one request; at most {self._events_max} are taken")
         reasons = [(each, reason) for each in events if (reason := objection(each, sender.config.may))]
@@ -218,67 +226,31 @@ class HttpIntake:
                 violation(each, why, door=self.name, entry=name, topic=f"http/{name}", arrived_us=arrived_us)
                 for each, why in reasons
             ]
-            durable = await self._made_durable(sender, body, told, arrived_us)
+            durable = await self._made_durable(received, told)
             return _refusal(403, reasons[0][1]) if durable else _late()
-        if events and not await self._made_durable(sender, body, events, arrived_us):
+        letters = [letter(received, joined_reasons(decoded.malformed))] if decoded.malformed else []
+        if (events or letters) and not await self._made_durable(received, [*events, *letters]):
             return _late()
-        return web.json_response({"accepted": len(events)}, status=202)
+        if letters and not events:
+            return _refusal(400, letters[0].reason)
+        refused = {"refused": len(decoded.malformed), "reason": letters[0].reason} if letters else {}
+        return web.json_response({"accepted": len(events), **refused}, status=202)
 
-    async def _made_durable(self, sender: Sender, body: bytes, events: list[Event], arrived_us: int) -> bool:
+    async def _made_durable(self, received: Received, events: Sequence[Event | DeadLetter]) -> bool:
         """Hand the events on and wait for their commit; False where it takes too long, though it may still come."""
         token = next(TOKENS)
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._durable[token] = durable, len(body)
-        self._bytes += len(body)
+        self._durable[token] = durable, received.size_bytes
+        self._bytes += received.size_bytes
         self._received_total += 1
-        self._received_bytes_total += len(body)
-        self._inbox.put(
-            Received(
-                door=self.name,
-                token=token,
-                topic=f"http/{sender.config.name}",
-                payload=body,
-                received_us=arrived_us,
-                size_bytes=len(body),
-                events=tuple(events),
-            )
-        )
+        self._received_bytes_total += received.size_bytes
+        self._inbox.put(msgspec.structs.replace(received, token=token, events=tuple(events)))
         try:
             async with asyncio.timeout(self._config.durable_within / SECOND_US):
                 await durable
         except TimeoutError:
             return False
         return True
-
-    def _decode(self, request: web.Request, sender: Sender, body: bytes, arrived_us: int) -> list[Event] | web.Response:
-        """The events of a body in the sender's format, or the answer that says what is wrong."""
-        source = f"/http/{sender.config.name}"
-        events: list[Event] | Event | Malformed
-        match sender.config.format:
-            case "cloudevents":
-                content_type = request.content_type
-                if content_type in {STRUCTURED, BATCH}:
-                    events = decode_event(body, arrived_us=arrived_us, events_max=self._events_max)
-                elif "ce-specversion" not in request.headers:
-                    return _refusal(
-                        415, f"`Content-Type` is neither `{STRUCTURED}` nor `{BATCH}`, and there are no `ce-` headers"
-                    )
-                elif sender.signs:
-                    # The signature covers the body alone, and in binary mode the attributes stand in headers
-                    return _refusal(415, "a sender with `hmac_file` can't use binary mode: its headers are not signed")
-                else:
-                    events = _binary(request.headers, body, arrived_us)
-            case "json":
-                assert sender.mapper is not None, "checked when the sender was made"
-                topic = f"http/{sender.config.name}"
-                events = sender.mapper.event(body, topic=topic, source=source, arrived_us=arrived_us)
-            case "alertmanager" | "falco" | "kubernetes-audit":
-                events = WEBHOOKS[sender.config.format](body, source=source, arrived_us=arrived_us)
-            case _:
-                assert_never(sender.config.format)
-        if isinstance(events, Malformed):
-            return _refusal(400, events.reason)
-        return [events] if isinstance(events, Event) else events
 
     def _oversized(self) -> web.Response:
         self._oversized_total += 1
@@ -352,20 +324,6 @@ class _Full(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
-
-
-def _binary(headers: Mapping[str, str], body: bytes, arrived_us: int) -> Event | Malformed:
-    """Binary mode: attributes in `ce-` headers, percent-encoded (HTTP binding 1.0.2, 3.1.3); data is the body."""
-    attributes: dict[str, str] = {}
-    for name, value in headers.items():
-        if name.lower().startswith(_CE_PREFIX):
-            attribute = name.lower().removeprefix(_CE_PREFIX)
-            if attribute in attributes:
-                return Malformed(f"the header `{name.lower()}` is given twice")
-            attributes[attribute] = unquote(value)
-    if len(attributes) > _ATTRIBUTES_MAX:
-        return Malformed(f"more than {_ATTRIBUTES_MAX} `ce-` headers")
-    return decode_binary(attributes, body, content_type=headers.get("Content-Type"), arrived_us=arrived_us)
 
 
 def _too_often(sender: Sender) -> web.Response | None:

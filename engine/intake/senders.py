@@ -3,13 +3,18 @@
 A sender without a secret is an error of the config: a door that anyone may use could be made to stop anything.
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
 
-from engine.clock import Clock
+from engine.clock import SECOND_US, Clock
 from engine.config import SenderConfig
 from engine.intake.mapping import EventMapper
+from engine.intake.producers.table import PRODUCERS
 from engine.intake.secretfile import read_secret
+from engine.intake.vendorsigns import scheme_key, signature_problem
 
 
 class Sender:
@@ -21,7 +26,12 @@ class Sender:
         self.config = config
         self.mapper = mapper
         self._clock = clock
-        self._secret = read_secret(config.token_file or config.hmac_file).encode()
+        if config.hmac_scheme != "body" and not config.hmac_file:
+            raise ValueError(f"sender `{config.name}`: `hmac_scheme` goes with `hmac_file`")
+        if config.hmac_file and config.format in PRODUCERS and PRODUCERS[config.format].trusts_headers:
+            raise ValueError(f"sender `{config.name}`: `{config.format}` tells things in headers, which nothing signs")
+        secret = read_secret(config.token_file or config.hmac_file)
+        self._secret = secret.encode() if config.hmac_scheme == "body" else scheme_key(config.hmac_scheme, secret)
         self._tokens = float(config.burst_max)
         self._filled_s = clock.monotonic_s()
 
@@ -33,8 +43,22 @@ class Sender:
     def knows_token(self, authorization: str | None) -> bool:
         """Whether an `Authorization` header holds this sender's bearer token; takes the same time for any wrong one."""
         scheme, _, token = (authorization or "").partition(" ")
-        known = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._secret)
-        return scheme.lower() == "bearer" and known
+        given = token.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() == "basic":  # of programs that can send a name and a password only; the name is free
+            given = _password(given)
+        known = hmac.compare_digest(given, self._secret)
+        return scheme.lower() in ("bearer", "basic") and known
+
+    def signature_problem(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Why the headers do not prove that this sender made the body; empty where they do.
+
+        `headers` finds names in small letters.
+        """
+        if self.config.hmac_scheme != "body":
+            now_s = self._clock.now_us() / SECOND_US
+            return signature_problem(self.config.hmac_scheme, self._secret, headers, body, now_s=now_s)
+        known = self.knows_signature(headers.get(self.config.hmac_header.lower()), body)
+        return "" if known else f"the signature in `{self.config.hmac_header}` is missing or wrong"
 
     def knows_signature(self, header: str | None, body: bytes) -> bool:
         """Whether a header holds the HMAC-SHA256 of the body in hex, with or without `sha256=` before it."""
@@ -52,3 +76,11 @@ class Sender:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self.config.per_second_max
+
+
+def _password(encoded: bytes) -> bytes:
+    """The password of HTTP Basic (RFC 7617), empty where it is none."""
+    try:
+        return base64.b64decode(encoded, validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return b""

@@ -8,7 +8,9 @@ from engine.config import Config, EventMap, IntakeConfig, MayConfig, MqttConfig,
 from engine.intake.contract import DeadLetter, Received
 from engine.intake.formats import Formats
 from engine.intake.permits import VIOLATION
+from engine.intake.producers.table import PRODUCERS
 from engine.model import Event
+from tests.support.samples import SAMPLES, producer_of
 
 NOW_US = 1_800_000_000_000_000
 CONFIG = Config(
@@ -171,3 +173,40 @@ def test_what_a_topic_may_not_say_is_dropped_and_told():
     ]
     (mapped,) = formats.decode(received(b'{"celsius": 90}', topic="plain/heat"))
     assert (mapped.type, mapped.data["type"], mapped.data["topic"]) == (VIOLATION, "gpu.heat", "plain/heat")
+
+
+def test_a_topic_of_a_producer_gives_its_events():
+    """The same formats as over HTTP; user properties are its headers."""
+    topics = tuple(TopicConfig(filter=f"{name}/#", format=name) for name in PRODUCERS)
+    formats = Formats(Config(mqtt=(MqttConfig(name="site", topics=topics),)))
+    for name, sample in SAMPLES.items():
+        message = received(
+            sample.body.encode(),
+            topic=f"{producer_of(name).name}/x",
+            content_type=sample.content_type,
+            properties=tuple((key.removeprefix("ce-"), value) for key, value in sample.headers.items()),
+        )
+        given = formats.decode(message)
+        assert [(each.type, each.subject, each.data) for each in given] == [
+            (each.type, each.subject, each.data) for each in sample.expected()
+        ]
+        assert all(each.source.startswith((f"/site/{producer_of(name).name}/x", "http:")) for each in given)
+
+
+def test_what_a_producers_message_lacks_is_one_letter_beside_its_events():
+    """The letter keeps the whole message and counts what was wrong with it; `may` holds for its events too."""
+    may = MayConfig(types=("k8s.event",))
+    topic = TopicConfig(filter="k8s", format="kubernetes-events", may=may)
+    formats = Formats(Config(mqtt=(MqttConfig(name="site", topics=(topic,)),)))
+    good = {"reason": "BackOff", "involvedObject": {"kind": "Pod", "name": "p"}}
+    body = json.dumps([good, {}, {}, {}, {}, 7]).encode()
+    event, letter = formats.decode(received(body, topic="k8s"))
+    assert event.type == "k8s.event"
+    assert letter.payload == body
+    assert letter.reason.startswith("`[1]`: not an Event of Kubernetes")
+    assert letter.reason.endswith("; and 2 more")
+    narrow = TopicConfig(filter="k8s", format="kubernetes-events", may=MayConfig(types=("x",)))
+    [told] = Formats(Config(mqtt=(MqttConfig(name="site", topics=(narrow,)),))).decode(
+        received(json.dumps(good).encode(), topic="k8s")
+    )
+    assert told.type == VIOLATION

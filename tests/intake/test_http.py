@@ -1,6 +1,7 @@
 """engine.intake.http: the HTTP door over a real socket, with aiohttp's client, raw sockets and a real Alertmanager."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -9,14 +10,21 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import SpanKind
 
 from engine.clock import SECOND_US, SystemClock
 from engine.config import Config, EventMap, HttpConfig, IntakeConfig, MayConfig, SenderConfig
-from engine.intake.contract import Inbox
+from engine.intake.contract import Inbox, Received
 from engine.intake.formats import Formats
 from engine.intake.http import HttpIntake
+from engine.intake.producers.table import PRODUCERS
 from tests.support.certificates import make_certificates
 from tests.support.realparts import free_port, need, server
+from tests.support.samples import SAMPLES, producer_of
 from tests.support.wait import until_async
 
 BASE = {"specversion": "1.0", "id": "e-1", "source": "/train", "type": "training.step"}
@@ -163,7 +171,6 @@ REFUSED = {
         "event 1 of the batch: `specversion` is missing",
     ),
     "no kind": ("plain", {}, BEARER, 400, "`map.type`: "),
-    "no notification": ("alertmanager", {}, BEARER, 400, "not what this sender's format wants"),
     "too large": ("events", b"x" * 20_001, BEARER | STRUCTURED, 413, "the body is larger than"),
 }
 
@@ -406,8 +413,119 @@ def test_a_real_alertmanager_posts_its_alerts(tmp_path):
                     assert answer.status == 200, await answer.text()
                 await until_async(lambda: running.events, what="the alert has come")
             (event,) = running.events
-            assert (event.type, event.subject) == ("prometheus.alert.firing", "GpuHot")
+            assert (event.type, event.subject, event.data["status"]) == ("service.alert", "GpuHot", "firing")
             assert event.data["labels"] == {"alertname": "GpuHot", "gpu": "3"}
+
+    run(scenario)
+
+
+def test_a_real_sdk_of_opentelemetry_exports_a_call(tmp_path):
+    """The OTLP exporter of the Python SDK, in protobuf, is content, and the call arrives as an event."""
+
+    def export(port):
+        exporter = OTLPSpanExporter(
+            endpoint=f"http://127.0.0.1:{port}/events/otel", headers={"authorization": "Bearer s3cret"}
+        )
+        provider = TracerProvider(resource=Resource({"service.name": "shop"}))
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("t").start_as_current_span("chat llm-a", kind=SpanKind.CLIENT) as span:
+            span.set_attribute("gen_ai.operation.name", "chat")
+            span.set_attribute("gen_ai.request.model", "llm-a")
+            span.set_attribute("gen_ai.usage.output_tokens", 7)
+            span.set_attribute("gen_ai.response.finish_reasons", ["stop"])
+        provider.shutdown()
+
+    async def scenario():
+        sender = SenderConfig(name="otel", format="otlp", token_file=str(tmp_path / "secret"))
+        async with open_door(tmp_path, senders=(sender,)) as running:
+            await asyncio.to_thread(export, running.port)
+            [event] = running.events
+            assert (event.type, event.subject, event.source) == ("inference.response", "llm-a", "/http/otel/shop")
+            data = event.data
+            assert (data["completion_tokens"], data["finish_reason"], data["status"]) == (7, "stop", 200)
+            assert data["latency_ms"] >= 0
+
+    run(scenario)
+
+
+def test_every_sample_of_a_producer_comes_through_the_door(tmp_path):
+    """Each format as a sender, each sample with its headers: the events that stand beside it, from the sender."""
+
+    async def scenario():
+        secret = str(tmp_path / "secret")
+        senders = tuple(SenderConfig(name=name, format=name, token_file=secret) for name in PRODUCERS)
+        async with open_door(tmp_path, senders=senders) as running:
+            for name, sample in SAMPLES.items():
+                running.events.clear()
+                headers = BEARER | sample.headers | {"Content-Type": sample.content_type}
+                answer = await running.post(producer_of(name).name, sample.body.encode(), headers)
+                expected = sample.expected()
+                assert answer[:2] == (202, {"accepted": len(expected)}), name
+                assert [(each.type, each.subject, each.data) for each in running.events] == [
+                    (each.type, each.subject, each.data) for each in expected
+                ], name
+
+    run(scenario)
+
+
+def test_of_what_a_program_sends_the_good_is_taken_and_the_rest_kept(tmp_path):
+    """It can't be made to send better: the answer tells, and a dead letter keeps the message with its headers."""
+
+    async def scenario():
+        (tmp_path / "secret").write_text("s3cret\n")
+        secret = str(tmp_path / "secret")
+        senders = (
+            SenderConfig(name="audit", format="kubernetes-audit", token_file=secret),
+            SenderConfig(name="kserve", format="kserve", token_file=secret),
+        )
+        async with open_door(tmp_path, senders=senders) as running:
+            good = {"auditID": "a", "stage": "ResponseComplete", "verb": "get"}
+            body = {"kind": "EventList", "items": [good, {}, {**good, "auditID": "b"}]}
+            reason = "`items[1]`: `auditID`, `stage` or `verb` is missing"
+            answer = await running.post("audit", body)
+            assert answer[:2] == (202, {"accepted": 2, "refused": 1, "reason": reason})
+            assert [type(each).__name__ for each in running.events] == ["Event", "Event", "DeadLetter"]
+            assert (running.events[-1].reason, running.events[-1].topic) == (reason, "http/audit")
+            running.events.clear()
+            headers = BEARER | {"ce-specversion": "1.0", "ce-type": "other", "Cookie": "c"}
+            assert (await running.post("kserve", b"{}", headers))[0] == 400
+            [letter] = running.events
+            assert dict(letter.properties) == {"ce-specversion": "1.0", "ce-type": "other"}
+            config = Config(http=HttpConfig(senders=senders))
+            again = Received(
+                door="http",
+                token=0,
+                topic=letter.topic,
+                payload=letter.payload,
+                received_us=1,
+                size_bytes=letter.size_bytes,
+                properties=letter.properties,
+            )
+            [still] = Formats(config).decode(again)
+            assert still.reason == letter.reason
+
+    run(scenario)
+
+
+def test_a_webhook_that_mlflow_signs_opens_the_door(tmp_path):
+    """By the headers that MLflow makes; a body that was changed on the way is refused."""
+
+    async def scenario():
+        secret = str(tmp_path / "secret")
+        sender = SenderConfig(name="mlflow", format="mlflow", hmac_file=secret, hmac_scheme="mlflow")
+        async with open_door(tmp_path, senders=(sender,)) as running:
+            body, now = SAMPLES["mlflow"].body.encode(), str(SystemClock().now_us() // SECOND_US)
+            made = hmac.new(b"s3cret", f"d-1.{now}.".encode() + body, hashlib.sha256).digest()
+            headers = {
+                "X-MLflow-Delivery-Id": "d-1",
+                "X-MLflow-Timestamp": now,
+                "X-MLflow-Signature": f"v1,{base64.b64encode(made).decode()}",
+                "Content-Type": "application/json",
+            }
+            assert (await running.post("mlflow", body, headers))[:2] == (202, {"accepted": 1})
+            assert (await running.post("mlflow", body + b" ", headers))[0] == 401
+            assert (await running.post("mlflow", body, BEARER))[0] == 401
+            assert [each.type for each in running.events] == ["model.registered"]
 
     run(scenario)
 

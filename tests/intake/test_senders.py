@@ -1,6 +1,7 @@
 """engine.intake.senders: proof by token or signature, and the rate per sender."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 
@@ -29,13 +30,19 @@ def secret(tmp_path):
         ("Bearer", False),
         ("Bearer \udcff", False),
         ("Basic s3cret", False),
+        ("Basic a3NlcnZlOnMzY3JldA==", True),
+        ("basic OnMzY3JldA==", True),
+        ("Basic czNjcmV0", False),
+        ("Basic a3NlcnZlOng=", False),
+        ("Basic \udcff", False),
+        ("Bearer a3NlcnZlOnMzY3JldA==", False),
         ("s3cret", False),
         ("", False),
         (None, False),
     ],
 )
 def test_only_the_whole_token_with_its_scheme_is_known(secret, header, known):
-    """Anything else, undecodable bytes included, is not."""
+    """As a bearer token, or as the password of HTTP Basic; anything else, undecodable bytes included, is not."""
     sender = Sender(SenderConfig(name="a", token_file=secret), VirtualClock())
     assert sender.knows_token(header) is known
 
@@ -49,6 +56,35 @@ def test_only_the_hmac_of_this_very_body_is_known(secret):
     for header in (None, "", "sha256=", right[:-1], f"sha512={right}", "\udcff"):
         assert not sender.knows_signature(header, b"body")
     assert not sender.knows_signature(right, b"bodies")
+
+
+def test_a_scheme_of_a_vendor_is_asked_with_the_headers_and_the_time(secret):
+    """The clock is the daemon's; headers are found by small letters."""
+    clock = VirtualClock()
+    sender = Sender(SenderConfig(name="a", format="mlflow", hmac_file=secret, hmac_scheme="mlflow"), clock)
+    now_s = clock.now_us() // 1_000_000
+    made = hmac.new(b"s3cret", f"d.{now_s}.body".encode(), hashlib.sha256).digest()
+    headers = {
+        "x-mlflow-delivery-id": "d",
+        "x-mlflow-timestamp": str(now_s),
+        "x-mlflow-signature": f"v1,{base64.b64encode(made).decode()}",
+    }
+    assert sender.signature_problem(headers, b"body") == ""
+    assert "x-mlflow-signature" in sender.signature_problem(headers, b"bodies")
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"hmac_scheme": "mlflow"}, "`hmac_scheme` goes with `hmac_file`"),
+        ({"format": "kserve", "signed": True}, "`kserve` tells things in headers, which nothing signs"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_at_the_start(secret, settings, reason):
+    """What would not be proved is refused before anyone sends."""
+    proof = {"hmac_file": secret} if settings.pop("signed", False) else {"token_file": secret}
+    with pytest.raises(ValueError, match=reason):
+        Sender(SenderConfig(name="a", **proof, **settings), VirtualClock())
 
 
 def test_a_rate_lets_a_burst_through_and_then_so_many_a_second(secret):

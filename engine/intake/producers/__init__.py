@@ -1,0 +1,1 @@
+"""Messages of real producers to events: one producer per file, all in `table.py`."""
