@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("engine.cli.check:check", "Find every mistake in rules and config."),
     "test": ("engine.cli.ruletests:test", "Run rule tests (*.test.toml) on a virtual clock."),
     "replay": ("engine.cli.replay:replay", "Show what rules would have done to recorded events."),
+    "map": ("engine.cli.map:map_", "Show the events that a message of a producer becomes."),
     "actions": ("engine.cli.actions:actions", "List the actions, or show one with its parameters."),
     "status": ("engine.cli.status:status", "Show how the daemon is doing, on one screen."),
     "top": ("engine.cli.top:top", "Watch the daemon live."),
