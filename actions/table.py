@@ -32,9 +32,17 @@ from actions.endpoints.kubernetes_scale import KubernetesScale
 from actions.endpoints.nftables_isolate import NftablesIsolate
 from actions.evidence.evidence_capture import EvidenceCapture
 from actions.evidence.notify import Notify
+from actions.forensics.forensics_audit_membership import ForensicsAuditMembership
+from actions.forensics.forensics_check_gradients import ForensicsCheckGradients
+from actions.forensics.forensics_compare_activations import ForensicsCompareActivations
+from actions.forensics.forensics_compare_samples import ForensicsCompareSamples
 from actions.forensics.forensics_compare_weights import ForensicsCompareWeights
+from actions.forensics.forensics_find_adversarial import ForensicsFindAdversarial
 from actions.forensics.forensics_find_poison import ForensicsFindPoison
+from actions.forensics.forensics_find_wrong_labels import ForensicsFindWrongLabels
+from actions.forensics.forensics_measure_bias import ForensicsMeasureBias
 from actions.forensics.forensics_scan_pickle import ForensicsScanPickle
+from actions.forensics.forensics_scan_privacy import ForensicsScanPrivacy
 from actions.forensics.forensics_verify_model import ForensicsVerifyModel
 from actions.models.mlflow_block_version import MlflowBlockVersion
 from actions.models.mlflow_repoint_alias import MlflowRepointAlias
@@ -101,6 +109,14 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     ForensicsScanPickle,
     ForensicsCompareWeights,
     ForensicsFindPoison,
+    ForensicsCompareActivations,
+    ForensicsCheckGradients,
+    ForensicsFindAdversarial,
+    ForensicsCompareSamples,
+    ForensicsFindWrongLabels,
+    ForensicsScanPrivacy,
+    ForensicsAuditMembership,
+    ForensicsMeasureBias,
     Notify,
     # any
     ExecRun,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from engine import correlate, decide, detect
 from engine.config import IntakeConfig, LimitsConfig
-from engine.model import Event, Fault, Incident, IncidentId, Intent, Mode, Signal, Struct
+from engine.model import Event, Fault, Incident, IncidentId, Intent, Key, Mode, Signal, Struct
 from engine.rulefile.rules import RuleSet
 from engine.statechange import Space, StateChange
 
@@ -17,8 +17,8 @@ from engine.statechange import Space, StateChange
 class CoreStep(Struct, frozen=True):
     """What one input gave, each tuple in the order in which it came about.
 
-    `opened` holds incidents as they opened, `updated` open incidents that changed, as they now are. `skipped` are steps
-    that their own `when` left out: recorded with the reason, never executed.
+    `opened` holds incidents as they opened, `updated` open incidents that changed, as they now are; `reopened` those of
+    them that were closed. `skipped` are steps that their own `when` left out: recorded with the reason, never executed.
     """
 
     signals: tuple[Signal, ...] = ()
@@ -27,6 +27,7 @@ class CoreStep(Struct, frozen=True):
     intents: tuple[Intent, ...] = ()
     skipped: tuple[Intent, ...] = ()
     faults: tuple[Fault, ...] = ()
+    reopened: tuple[Incident, ...] = ()
 
 
 EMPTY = CoreStep()
@@ -35,12 +36,13 @@ EMPTY = CoreStep()
 class _Gathered:
     """What the parts of one step gave so far."""
 
-    __slots__ = ("faults", "intents", "opened", "signals", "skipped", "updated")
+    __slots__ = ("faults", "intents", "opened", "reopened", "signals", "skipped", "updated")
 
     def __init__(self) -> None:
         self.signals: list[Signal] = []
         self.opened: list[Incident] = []
         self.updated: dict[IncidentId, Incident] = {}
+        self.reopened: list[Incident] = []
         self.intents: list[Intent] = []
         self.skipped: list[Intent] = []
         self.faults: list[Fault] = []
@@ -53,6 +55,7 @@ class _Gathered:
             tuple(self.intents),
             tuple(self.skipped),
             tuple(self.faults),
+            tuple(self.reopened),
         )
 
 
@@ -164,9 +167,25 @@ class Core:
         self._matches.swap(self._joins)
         self._rules = rules
 
-    def close(self, incident: IncidentId) -> bool:
-        """An incident was closed: the next evidence may open a new one. False if it was not open here."""
-        return self._matches.close(incident)
+    def close(self, incident: IncidentId, *, reopen_until_us: int | None = None) -> bool:
+        """An incident was closed; a rule that fires up to `reopen_until_us` opens it again. False if it wasn't open."""
+        self._matches.forget_closed(self._core_us)
+        return self._matches.close(incident, reopen_until_us=reopen_until_us)
+
+    def reopen(self, incident: Incident, steps: tuple[int, int, int]) -> Incident | None:
+        """A person opens a closed incident again: as it is then, or None where another of its type and key is open.
+
+        `steps` counts those of each phase that it has.
+        """
+        return self._matches.reopen(incident, steps)
+
+    def watch(self, key: Key, *, since_us: int, until_us: int) -> None:
+        """Watch a key more closely for a time."""
+        self._windows.watchlist.add(key, since_us=since_us, until_us=until_us)
+
+    def unwatch(self, key: Key) -> bool:
+        """Watch a key no more closely; False where it was not watched."""
+        return self._windows.watchlist.remove(key)
 
     def open_incidents(self) -> list[Incident]:
         """The open incidents, oldest first."""
@@ -221,6 +240,8 @@ class Core:
         for fired in correlated.fired:
             if fired.fresh:
                 gathered.opened.append(fired.incident)
+            elif fired.again:
+                gathered.reopened.append(fired.incident)
             playbook = None if fired.playbook is None else self._rules.playbooks.get(fired.playbook)
             if playbook is None:
                 continue

@@ -48,6 +48,7 @@ CODES: dict[str, str] = {
     "H033": "`value` or `of` is given but not used",
     "H034": "`for` and the method do not fit each other",
     "H035": "the file of a detection method can't be used",
+    "H036": "`watched` changes nothing",
     # Rules
     "H040": "a signal lacks a key of `by`",
     "H041": "`when` needs exactly one of `all`, `any` and `sequence`",

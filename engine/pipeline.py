@@ -257,6 +257,7 @@ class Pipeline:
             facts=((CORE_CLOCK, str(self._core.core_us).encode()),),
             # An incident that opened and changed within the batch is written once, as it is at the end.
             incidents=tuple({each.id: each for step in steps for each in (*step.opened, *step.updated)}.values()),
+            reopened=tuple(each.id for step in steps for each in step.reopened),
             intents=tuple(intent for step in steps for intent in step.intents),
             skipped=tuple(intent for step in steps for intent in step.skipped),
             faults=tuple(fault for step in steps for fault in step.faults),

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
-from engine.clock import SECOND_US, Duration, format_duration
+from engine.clock import SECOND_US, Duration, PositiveDuration, format_duration
 from engine.config import IntakeConfig
 from engine.core import Core, CoreStep
 from engine.diagnostics import Diagnostic, Span, error, quoted, suggest
@@ -54,11 +55,20 @@ class Expected(Struct, frozen=True):
     recover: tuple[str, ...] | None = None
 
 
+class GivenWatch(Struct, frozen=True):
+    """One entry of `watch`: a key that is on the watch list from `at`, `for` so long."""
+
+    key: Annotated[dict[str, str], Meta(min_length=1)]
+    at: Duration = Duration(0)
+    for_: PositiveDuration = msgspec.field(name="for", default=PositiveDuration(86_400 * SECOND_US))
+
+
 class _Table(Struct, frozen=True):
     """`[test.NAME]`."""
 
     events: tuple[GivenEvent, ...]
     expect: tuple[Expected, ...]
+    watch: tuple[GivenWatch, ...] = ()
     until: Duration | None = None
     description: str = ""
 
@@ -72,6 +82,7 @@ class RuleTest(Struct, frozen=True):
     expect: tuple[Expected, ...]
     until: Duration | None
     places: tuple[Span, ...]
+    watch: tuple[GivenWatch, ...] = ()
 
 
 class Happened(Struct, frozen=True):
@@ -130,7 +141,7 @@ def parse_tests(file: TomlFile) -> tuple[list[RuleTest], list[Diagnostic]]:
         if wrong:
             continue
         places = tuple(file.value(("test", name, "expect", place)) for place in range(len(shape.expect)))
-        tests.append(RuleTest(file.shown, name, shape.events, shape.expect, shape.until, places))
+        tests.append(RuleTest(file.shown, name, shape.events, shape.expect, shape.until, places, shape.watch))
     return tests, found
 
 
@@ -155,6 +166,10 @@ def run_test(rules: RuleSet, test: RuleTest, intake: IntakeConfig | None = None)
     incidents: list[Incident] = []
     intents: list[Intent] = []
     faults: list[Fault] = []
+
+    for watch in test.watch:
+        since_us = START_US + watch.at
+        core.watch(make_key(watch.key), since_us=since_us, until_us=since_us + watch.for_)
 
     def gather(step: CoreStep) -> None:
         incidents.extend(step.opened)

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from engine.config import LimitsConfig
+from engine.correlate import state
 from engine.correlate.state import Open
 from engine.model import Mode, Severity
 from tests.support.rules import rules_of
@@ -178,6 +179,83 @@ def test_closing_lets_a_new_incident_open_on_new_evidence_only():
     at(3).nothing()
     at(4).event("a")
     assert at(4).incident("fairness", k="x").incident.id != first.id
+
+
+def closed_at(at, seconds, within):
+    """Close what is open, to be reopened for so many seconds."""
+    [opened] = at.core.open_incidents()
+    assert at.core.close(opened.id, reopen_until_us=at(seconds + within).time_us)
+    return opened
+
+
+def test_what_comes_again_soon_after_closing_reopens_the_incident():
+    """It keeps its id, its evidence and its opening; the playbook is decided again, as new steps."""
+    playbook = "[playbook.p]\ncontain = [ { do = 'evidence.capture', paths = ['/p'] } ]\n"
+    at = timeline(rule("any = ['a']", extra="playbook = 'p'"), playbook)
+    at(0).event("a")
+    first = closed_at(at, 10, 60)
+    at(70).event("a")
+    [again] = at.core.open_incidents()
+    assert (again.id, again.opened_us, again.reopened, again.steps_from) == (first.id, first.opened_us, 1, (1, 0, 0))
+    assert [each.at_us for each in again.signals] == [at(0).time_us, at(70).time_us]
+    assert [each.step for each in at.intents] == [0, 1]
+    assert len({each.id for each in at.intents}) == 2
+
+
+def test_what_comes_again_later_than_that_is_a_new_incident():
+    """And the old one is not asked for any more."""
+    at = timeline(rule("any = ['a']"))
+    at(0).event("a")
+    first = closed_at(at, 10, 60)
+    at(70.000001).event("a")
+    [new] = at.core.open_incidents()
+    assert (new.id != first.id, new.reopened) == (True, 0)
+
+
+def test_one_signal_of_a_match_does_not_reopen():
+    """It takes what it takes to open one."""
+    at = timeline(rule("all = ['a', 'b']"))
+    at(0).event("a").event("b")
+    first = closed_at(at, 10, 60)
+    at(11).event("a")
+    assert at.core.open_incidents() == []
+    at(12).event("b")
+    assert [each.id for each in at.core.open_incidents()] == [first.id]
+
+
+def test_that_an_incident_may_be_reopened_survives_a_restart():
+    """It is durable with the rest of what the core remembers."""
+    text = rule("any = ['a']")
+    at = timeline(text)
+    at(0).event("a")
+    first = closed_at(at, 10, 60)
+    after = timeline(text)
+    assert after.core.restore(at.core.drain_changes(), at.core.core_us) == []
+    assert after.core.open_incidents() == []
+    after(30).event("a")
+    assert [each.id for each in after.core.open_incidents()] == [first.id]
+
+
+def test_a_person_reopens_an_incident_that_the_core_has_forgotten():
+    """Unless another of its type and key is open; nothing is decided until a rule fires."""
+    at = timeline(rule("any = ['a']"))
+    at(0).event("a")
+    [first] = at.core.open_incidents()
+    at.core.close(first.id)
+    again = at.core.reopen(first, (2, 1, 0))
+    assert (again.reopened, again.steps_from) == (1, (2, 1, 0))
+    assert at.core.reopen(first, (2, 1, 0)) is None
+
+
+def test_closed_incidents_are_kept_in_a_bounded_number(monkeypatch):
+    """Past it the one that was closed first is a new incident when it comes again."""
+    monkeypatch.setattr(state, "CLOSED_MAX", 1)
+    at = timeline(rule("any = ['a']"))
+    for subject in "xy":
+        at(0).event("a", subject=subject)
+        closed_at(at, 1, 60)
+    at(2).event("a", subject="x").event("a", subject="y")
+    assert [each.reopened for each in sorted(at.core.open_incidents(), key=lambda each: each.key)] == [0, 1]
 
 
 def test_past_the_limit_the_longest_quiet_key_is_forgotten_and_counted():

@@ -5,7 +5,7 @@ import pytest
 from engine.clock import SECOND_US, Duration
 from engine.config import IntakeConfig, LimitsConfig
 from engine.detect import RulesIndex
-from engine.model import Event
+from engine.model import Event, make_key
 from tests.support.rules import rules_of
 from tests.support.timeline import Timeline
 
@@ -240,3 +240,71 @@ def test_an_old_event_does_not_make_a_silence_told_again():
     at(10).signal("s", k="x")
     at(0).event(arrived=11)
     at(60).quiet()
+
+
+STRICTER = "detect = { method = 'count', at_least = 3, within = '10s' }\nwatched = { at_least = 2 }"
+
+
+def watch(at, seconds, until, **key):
+    """Put a key on the watch list, from one time to another."""
+    start_us = at(0).time_us
+    at.core.watch(make_key(key), since_us=start_us + seconds * SECOND_US, until_us=start_us + until * SECOND_US)
+
+
+def test_for_a_watched_key_the_stricter_parameters_find_too():
+    """Two events are enough for it, three are needed for others; the finding says that it was watched."""
+    at = Timeline(signal(STRICTER))
+    watch(at, 0, 100, k="x")
+    at(1).event().event(subject="y")
+    at(2).event().event(subject="y")
+    assert at(2).signal("s", k="x").finding.detail.endswith("(watched)")
+    at(3).event().event(subject="y")
+    at(3).signal("s", k="x")
+    assert "(watched)" not in at(3).signal("s", k="y").finding.detail
+    at(3).nothing()
+
+
+def test_a_key_is_watched_from_the_first_moment_up_to_and_without_the_last():
+    """By the time of the event; the second window counts all along."""
+    at = Timeline(signal(STRICTER.replace("= 3", "= 9").replace("= 2", "= 1")))
+    watch(at, 5, 8, k="x")
+    for second in (4, 5, 7, 8):
+        at(second).event()
+    at(5).signal("s", k="x")
+    at(7).signal("s", k="x")
+    at(8).nothing()
+
+
+def test_taken_off_the_list_a_key_is_as_any_other():
+    """The entry of that very key, and no other."""
+    at = Timeline(signal(STRICTER.replace("= 2", "= 1")))
+    watch(at, 0, 100, k="x")
+    assert at.core.unwatch(make_key({"k": "x"}))
+    assert not at.core.unwatch(make_key({"k": "x"}))
+    at(1).event()
+    at(1).nothing()
+
+
+def test_a_watched_silence_is_told_sooner():
+    """Both windows have timers; what was told for the stricter one is told again when the other's time has come."""
+    at = Timeline(signal("detect = { method = 'absence', for = '10s' }\nwatched = { for = '4s' }"))
+    watch(at, 0, 100, k="x")
+    at(0).event().event(subject="y")
+    at(9).tick()
+    at(4).signal("s", k="x")
+    at(10).tick()
+    at(10).signal("s", k="x")
+    at(10).signal("s", k="y")
+    at(10).nothing()
+
+
+def test_the_stricter_window_survives_a_restart():
+    """What it had counted is not counted anew."""
+    text = signal("detect = { method = 'count', at_least = 9, within = '10s' }\nwatched = { at_least = 2 }")
+    at = Timeline(text)
+    at(1).event()
+    after = Timeline(text)
+    assert after.core.restore(at.core.drain_changes(), at.core.core_us) == []
+    watch(after, 0, 100, k="x")
+    after(2).event()
+    after(2).signal("s", k="x")

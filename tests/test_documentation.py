@@ -66,6 +66,12 @@ def test_each_detection_line_loads(line):
     assert {each.code for each in found} <= LINT_OF_PARTS, render(found)
 
 
+def test_the_signal_with_a_watch_loads():
+    """The example of `watched` is a signal as it stands."""
+    found = findings(only("The watch list"))
+    assert {each.code for each in found} <= LINT_OF_PARTS, render(found)
+
+
 @pytest.mark.parametrize("line", only("Rules").splitlines())
 def test_each_join_line_loads(line):
     """Every `when` that is shown is one that loads."""
@@ -87,6 +93,7 @@ def test_the_example_of_a_rule_test_is_one():
 def test_no_block_of_the_language_page_is_left_out():
     """Each TOML block of docs/rules.md stands below a heading that a test above knows."""
     known = {"A first rule", "Lists, values and own incident types", "Detection methods", "Rules", "Rule tests"}
+    known.add("The watch list")
     assert {heading for heading, blocks in RULES.items() if any(kind == "toml" for kind, _ in blocks)} == known
 
 

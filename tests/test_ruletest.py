@@ -12,6 +12,7 @@ RULES = rules_of("""
 on = "t"
 by = { run = "event.subject" }
 detect = { method = "count", at_least = 3, within = "10s" }
+watched = { at_least = 2 }
 [signal.silent]
 on = "beat"
 by = { run = "event.subject" }
@@ -31,6 +32,7 @@ when = { any = ["silent"] }
 contain = [ { do = "evidence.capture", paths = ["${event.data.path}"] } ]
 """)
 THREE = '{ at = "5s", repeat = 3, every = "2s", type = "t", subject = "x", data = { path = "/p" } }'
+TWO = '{ at = "5s", repeat = 2, every = "2s", type = "t", subject = "x" }'
 FAIRNESS = '{ at = "9s", incident = "fairness", key = { run = "x" }, contain = ["evidence.capture"] }'
 
 
@@ -48,6 +50,9 @@ def result(events, expect, more=""):
 
 
 PASSING = [
+    (TWO, '{ at = "7s", incident = "fairness" }', 'watch = [{ key = { run = "x" } }]'),
+    (TWO, "", 'watch = [{ key = { run = "y" } }]'),
+    (TWO, "", 'watch = [{ key = { run = "x" }, at = "1s", for = "6s" }]'),
     (THREE, FAIRNESS, ""),
     (THREE, '{ incident = "fairness" }', ""),
     (THREE, '{ incident = "fairness", rule = "r", severity = "high", investigate = [] }', ""),

@@ -1,8 +1,8 @@
 """Runs one forensic technique as a step, and keeps its report in the evidence of the incident. For `forensics.*`.
 
 The report goes to STATE_DIR/evidence/INCIDENT/INTENT/report.json, written beside its place and renamed when it is
-whole. A finding is a result like any other: the step succeeds when the report is there. Evidence that can't be read
-fails it.
+whole, with `leave-out.json` beside it where samples of a training set are suspect. A finding is a result like any
+other: the step succeeds when the report is there. Evidence that can't be read fails it.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from msgspec import Meta
 from actions.support import describe, locked, move, sha256, text_of, write_new
 from engine.action import Action, ActionContext, Settings
 from engine.forensics.report import EvidenceError, Report
+from engine.forensics.samples import LeaveOut
 from engine.model import (
     AlreadyInPlace,
     Applied,
@@ -35,8 +36,15 @@ from engine.model import (
 
 ParamsT = TypeVar("ParamsT", bound=msgspec.Struct)
 
+LEAVE_OUT = "leave-out.json"
+"""Beside the report: the samples that a training job should leave out."""
+
 EvidencePath = Annotated[str, Meta(pattern=r"^/[^\x00]+\Z", max_length=4096)]
 """An absolute path of what is examined."""
+
+
+Examined = Report | tuple[Report, LeaveOut]
+"""A report, and what to leave out when training anew where the technique says that."""
 
 
 class ForensicsSettings(Settings, frozen=True):
@@ -58,7 +66,7 @@ class Examination(Action[ParamsT]):
         """What is examined."""
 
     @abstractmethod
-    def examine(self, params: ParamsT, stopped: Callable[[], bool]) -> Report:
+    def examine(self, params: ParamsT, stopped: Callable[[], bool]) -> Examined:
         """The report. Raises EvidenceError. Runs in a thread; `stopped` says that nobody waits for it any more."""
 
     async def check(self, params: ParamsT, context: ActionContext) -> Plan | Refused | Failed:
@@ -117,14 +125,24 @@ class Examination(Action[ParamsT]):
         with locked(place.parent):
             if place.exists():
                 return False, place.read_bytes()
-            data = msgspec.json.format(msgspec.json.encode(self.examine(params, stopped))) + b"\n"
+            examined = self.examine(params, stopped)
             if stopped():
                 raise EvidenceError("the step was stopped")
-            part = place.with_name(".report.json.part")
-            part.unlink(missing_ok=True)
-            write_new(part, data, mode=0o400)
-            move(part, place)
-            return True, data
+            report = examined if isinstance(examined, Report) else examined[0]
+            if not isinstance(examined, Report):
+                _put(place.with_name(LEAVE_OUT), examined[1])
+            # The report comes last: where it stands, all stands.
+            return True, _put(place, report)
+
+
+def _put(place: Path, value: Report | LeaveOut) -> bytes:
+    """Write a file beside its place and rename it once it is whole; the bytes."""
+    data = msgspec.json.format(msgspec.json.encode(value)) + b"\n"
+    part = place.with_name(f".{place.name}.part")
+    part.unlink(missing_ok=True)
+    write_new(part, data, mode=0o400)
+    move(part, place)
+    return data
 
 
 def _place(context: ActionContext) -> Path:

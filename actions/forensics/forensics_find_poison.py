@@ -6,12 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from actions.forensics.examining import EvidencePath, Examination
+from actions.forensics.examining import EvidencePath, Examination, Examined
 from engine.action import Params
-from engine.forensics.poisoning import examine_poison
-from engine.forensics.report import Report
-from engine.forensics.samples import read_features, read_labels
-from engine.forensics.tensors import TensorFile
+from engine.forensics.examinations import poison_file
 
 
 class ForensicsFindPoisonParams(Params, frozen=True):
@@ -25,7 +22,7 @@ class ForensicsFindPoisonParams(Params, frozen=True):
 
 
 class ForensicsFindPoison(Examination[ForensicsFindPoisonParams]):
-    """Finds poisoned samples and backdoors in a training set, and keeps the report.
+    """Finds poisoned samples and backdoors in a training set; keeps the report, and `leave-out.json` for training.
 
     Irreversible: evidence that was kept is never deleted by Halon.
     """
@@ -37,8 +34,6 @@ class ForensicsFindPoison(Examination[ForensicsFindPoisonParams]):
     def paths(self, params: ForensicsFindPoisonParams) -> tuple[str, ...]:
         return (params.path,)
 
-    def examine(self, params: ForensicsFindPoisonParams, stopped: Callable[[], bool]) -> Report:
+    def examine(self, params: ForensicsFindPoisonParams, stopped: Callable[[], bool]) -> Examined:
         del stopped  # bounded by the number of pairs of samples
-        file = TensorFile(Path(params.path))
-        features, labels = read_features(file, params.features), read_labels(file, params.labels)
-        return examine_poison(features, labels, subject=params.path)[0]
+        return poison_file(Path(params.path), params.features, params.labels)

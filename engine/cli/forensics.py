@@ -5,39 +5,34 @@ Exit codes of every command: 0 clean, 1 a finding or evidence that can't be read
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import click
 import msgspec
-import numpy as np
 
 from engine.cli.output import emit, fields, say, table
 from engine.cli.setup import Failure, UsageFailure, json_option
-from engine.forensics.activations import compare_activations
-from engine.forensics.adversarial import examine_batch
-from engine.forensics.bias import examine_bias
-from engine.forensics.files import read_small
-from engine.forensics.gradients import examine_gradients
-from engine.forensics.integrity import examine_integrity
-from engine.forensics.labels import examine_labels, knn_probabilities
-from engine.forensics.manifest import build_manifest, examine_folder, read_manifest
-from engine.forensics.membership import audit_membership
-from engine.forensics.pickles import examine_pickle
-from engine.forensics.poisoning import examine_poison
-from engine.forensics.privacy import scan_canaries
-from engine.forensics.report import EvidenceError, Judgement, Report, unreadable
-from engine.forensics.samples import (
-    compare_samples,
-    list_samples,
-    read_features,
-    read_labels,
-    read_sample_list,
+from engine.forensics.examinations import (
+    activation_files,
+    batch_files,
+    bias_file,
+    gradient_file,
+    label_file,
+    membership_file,
+    poison_file,
+    privacy_file,
+    sample_files,
 )
+from engine.forensics.integrity import examine_integrity
+from engine.forensics.manifest import build_manifest, examine_folder, read_manifest
+from engine.forensics.pickles import examine_pickle
+from engine.forensics.report import EvidenceError, Judgement, Report, unreadable
+from engine.forensics.samples import list_samples
 from engine.forensics.tensors import TensorFile
 from engine.forensics.weights import compare_weights
+from engine.personal import PERSONAL, Kind
 
 _SHOWN_MARKS = 20
-_CANARIES_BYTES_MAX = 16 << 20
 _STYLES = {Judgement.CLEAN: "green", Judgement.FINDING: "bold red", Judgement.UNREADABLE: "bold red"}
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -127,17 +122,7 @@ def activations(clean: Path, suspect: Path, *, as_json: bool) -> None:
     An array `labels` in the suspect file also looks for classes that fall into two.
     """
 
-    def examine() -> Report:
-        first, second = TensorFile(clean), TensorFile(suspect)
-        return compare_activations(
-            {each: first.floats(each) for each in first.infos if each != "labels"},
-            {each: second.floats(each) for each in second.infos if each != "labels"},
-            subject=str(suspect),
-            compared_with=str(clean),
-            suspect_labels=read_labels(second) if "labels" in second else None,
-        )
-
-    _end(examine, "activations", suspect, as_json=as_json)
+    _end(lambda: activation_files(clean, suspect), "activations", suspect, as_json=as_json)
 
 
 @forensics.command()
@@ -149,16 +134,7 @@ def gradients(norms: Path, *, as_json: bool) -> None:
     An array `steps` numbers the steps.
     """
 
-    def examine() -> Report:
-        file = TensorFile(norms)
-        layers = [each for each in file.infos if each != "steps"]
-        columns = [file.floats(each).ravel() for each in layers]
-        if not columns or len({len(each) for each in columns}) != 1:
-            raise EvidenceError(f"{norms}: every layer needs one norm per step, and all of them the same number")
-        steps = [int(each) for each in file.floats("steps").ravel()] if "steps" in file else []
-        return examine_gradients(np.stack(columns, axis=1), layers, subject=str(norms), steps=steps)
-
-    _end(examine, "gradients", norms, as_json=as_json)
+    _end(lambda: gradient_file(norms), "gradients", norms, as_json=as_json)
 
 
 @forensics.command()
@@ -169,19 +145,7 @@ def gradients(norms: Path, *, as_json: bool) -> None:
 def adversarial(reference: Path, batch: Path, k: int, *, as_json: bool) -> None:
     """Find adversarial inputs in a batch: `features` and what the model said as `labels`, against a known reference."""
 
-    def examine() -> Report:
-        known, asked = TensorFile(reference), TensorFile(batch)
-        return examine_batch(
-            read_features(known),
-            read_labels(known),
-            read_features(asked),
-            read_labels(asked),
-            subject=str(batch),
-            compared_with=str(reference),
-            k=k,
-        )
-
-    _end(examine, "adversarial", batch, as_json=as_json)
+    _end(lambda: batch_files(reference, batch, k), "adversarial", batch, as_json=as_json)
 
 
 @forensics.command()
@@ -194,14 +158,7 @@ def samples(data: Path, against: Path | None, out: Path | None, *, as_json: bool
     if against is None:
         _write(_attempt(lambda: list_samples(TensorFile(data))), out)
         return
-    _end(
-        lambda: compare_samples(
-            read_sample_list(against), list_samples(TensorFile(data)), subject=str(data), compared_with=str(against)
-        ),
-        "samples",
-        data,
-        as_json=as_json,
-    )
+    _end(lambda: sample_files(data, against), "samples", data, as_json=as_json)
 
 
 @forensics.command()
@@ -214,10 +171,9 @@ def poison(data: Path, features: str, labels: str, out: Path | None, *, as_json:
     """Find poisoned samples and backdoors in a training set, and what the trigger seems to be."""
 
     def examine() -> Report:
-        file = TensorFile(data)
-        report, suspects = examine_poison(read_features(file, features), read_labels(file, labels), subject=str(data))
+        report, left = poison_file(data, features, labels)
         if out is not None:
-            _write({"leave_out": suspects, "data": str(data), "technique": report.technique}, out)
+            _write(left, out)
         return report
 
     _end(examine, "poison", data, as_json=as_json)
@@ -236,13 +192,9 @@ def labels_command(
     """Find wrong labels by confident learning."""
 
     def examine() -> Report:
-        file = TensorFile(data)
-        given = read_labels(file, labels)
-        known = file.floats(probabilities) if probabilities else knn_probabilities(read_features(file, features), given)
-        how = f"probabilities `{probabilities}`" if probabilities else "the nearest neighbours of each sample"
-        report, suspects = examine_labels(given, known, subject=str(data), compared_with=how)
+        report, left = label_file(data, features, labels, probabilities)
         if out is not None:
-            _write({"leave_out": suspects, "data": str(data), "technique": report.technique}, out)
+            _write(left, out)
         return report
 
     _end(examine, "labels", data, as_json=as_json)
@@ -250,16 +202,18 @@ def labels_command(
 
 @forensics.command()
 @_file("text")
-@click.option("--canaries", required=True, type=click.Path(path_type=Path), metavar="FILE", help="One canary per line.")
+@click.option("--canaries", type=click.Path(path_type=Path), metavar="FILE", help="Planted texts, one per line.")
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Personal data of this kind; repeatable."
+)
 @json_option
-def privacy(text: Path, canaries: Path, *, as_json: bool) -> None:
-    """Find planted canaries in samples or model outputs, one per line."""
+def privacy(text: Path, canaries: Path | None, kinds: tuple[Kind, ...], *, as_json: bool) -> None:
+    """Find personal data, secrets and planted canaries in samples or model outputs, one per line.
 
-    def examine() -> Report:
-        listed = read_small(canaries, _CANARIES_BYTES_MAX).decode("utf-8", "replace").splitlines()
-        return scan_canaries(text, listed)
-
-    _end(examine, "privacy", text, as_json=as_json)
+    Without --canaries and --kind, every kind but `url` is looked for. What was found is counted, never shown.
+    """
+    looked_for = kinds or (() if canaries is not None else PERSONAL)
+    _end(lambda: privacy_file(text, canaries, looked_for), "privacy", text, as_json=as_json)
 
 
 @forensics.command()
@@ -268,11 +222,7 @@ def privacy(text: Path, canaries: Path, *, as_json: bool) -> None:
 def membership(losses: Path, *, as_json: bool) -> None:
     """Audit how well losses tell what was trained on: arrays `members` and `strangers`, one loss per sample."""
 
-    def examine() -> Report:
-        file = TensorFile(losses)
-        return audit_membership(file.floats("members"), file.floats("strangers"), subject=str(losses))
-
-    _end(examine, "membership", losses, as_json=as_json)
+    _end(lambda: membership_file(losses), "membership", losses, as_json=as_json)
 
 
 @forensics.command()
@@ -282,12 +232,7 @@ def membership(losses: Path, *, as_json: bool) -> None:
 def bias(decisions: Path, above: float, *, as_json: bool) -> None:
     """Measure demographic parity and equalised odds: arrays `truth` and `decided` of 0 and 1, and `groups`."""
 
-    def examine() -> Report:
-        file = TensorFile(decisions)
-        arrays = file.read("truth"), file.read("decided"), file.read("groups")
-        return examine_bias(*arrays, subject=str(decisions), difference_max=above)
-
-    _end(examine, "bias", decisions, as_json=as_json)
+    _end(lambda: bias_file(decisions, above), "bias", decisions, as_json=as_json)
 
 
 def _end(examine: Callable[[], Report], technique: str, subject: Path, *, as_json: bool) -> NoReturn:

@@ -7,6 +7,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "by": "the key: name = CEL text; one window per key, and what rules join by",
         "value": "CEL: the number that the method looks at",
         "detect": "the method that decides which events are signals; without it, each event is one",
+        "watched": "parameters of `detect` that hold besides, for keys on the watch list",
         "for": "it must hold this long before it is a signal",
         "cooldown": "after a signal, its key is mute this long",
         "title": "a short name for people",

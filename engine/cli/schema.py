@@ -62,7 +62,7 @@ def rule_schema(catalogue: Catalogue, detectors: DetectorTable) -> dict[str, Any
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "signal": _by_id(_signal(), "what to look for in the events"),
+            "signal": _by_id(_signal(methods), "what to look for in the events"),
             "rule": _by_id(_rule(), "which signals make which incident"),
             "playbook": _by_id(_playbook(), "what is done for an incident"),
             "list": _by_id(_table(ListTable, "list"), "named values for conditions", pattern=_SNAKE),
@@ -76,11 +76,27 @@ def rule_schema(catalogue: Catalogue, detectors: DetectorTable) -> dict[str, Any
     }
 
 
-def _signal() -> dict[str, Any]:
+def _signal(methods: Mapping[str, type[msgspec.Struct]]) -> dict[str, Any]:
     by = {"type": "object", "maxProperties": KEYS_MAX, "additionalProperties": False}
     by["patternProperties"] = {_KEY_NAME: {"type": "string"}}
     on = {"anyOf": [_EVENT_TYPE, {"type": "array", "items": _EVENT_TYPE, "minItems": 1}]}
-    return _table(SignalTable, "signal", {"on": on, "by": by, "detect": {"$ref": "#/$defs/detect"}})
+    watched: dict[str, Any] = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {key: {"description": f"of {_listed(names)}"} for key, names in _takers(methods).items()},
+    }
+    more: dict[str, dict[str, Any]] = {"on": on, "by": by, "detect": {"$ref": "#/$defs/detect"}, "watched": watched}
+    return _table(SignalTable, "signal", more)
+
+
+def _takers(choices: Mapping[str, type[msgspec.Struct]]) -> dict[str, list[str]]:
+    """Each parameter of any choice with the names of those that have it."""
+    takers: dict[str, list[str]] = {}
+    for name, params in choices.items():
+        for key in _keys(params)[0]:
+            takers.setdefault(key, []).append(name)
+    return takers
 
 
 def _rule() -> dict[str, Any]:
@@ -120,12 +136,10 @@ def _chosen(
     """
     own = _table(struct, kind)
     own["properties"][chooser]["enum"] = list(choices)
-    takers: dict[str, list[str]] = {}
+    takers = _takers(choices)
     parts: list[dict[str, Any]] = []
     for name, params in choices.items():
         keys, required = _keys(params)
-        for key in keys:
-            takers.setdefault(key, []).append(name)
         shapes = {key: _templated(spec) if templated else spec for key, spec in keys.items()}
         allowed = {**dict.fromkeys(own["properties"], True), **shapes}
         parts.append(

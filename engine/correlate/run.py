@@ -16,7 +16,7 @@ from engine.rulefile.rules import Rule
 
 
 class Fired(Struct, frozen=True):
-    """A rule that fired: the incident it opened (`fresh`) or fed, and what is to be decided for it.
+    """A rule that fired: the incident it opened (`fresh`), opened again (`again`) or fed, and what is to be decided.
 
     `playbook` is None where there is none, or where it was decided for this incident before. `steps_before` counts the
     steps of each phase that were decided before, so that each step has a place of its own.
@@ -30,6 +30,7 @@ class Fired(Struct, frozen=True):
     matched: tuple[Signal, ...]
     playbook: PlaybookId | None = None
     steps_before: tuple[int, int, int] = (0, 0, 0)
+    again: bool = False
 
 
 class Correlated(Struct, frozen=True):
@@ -94,7 +95,11 @@ class _Run:
         """Open the incident, or feed the open one."""
         rule = join.rule
         opened = self.state.find_open(rule.incident, key)
-        fresh = opened is None
+        closed = self.state.find_closed(rule.incident, key, at_us) if opened is None else None
+        fresh = opened is None and closed is None
+        if closed is not None:
+            opened = closed
+            self._reopen(closed, rule)
         if opened is None:
             opened = self._open(rule, key, matched, completing, at_us)
         else:
@@ -107,7 +112,8 @@ class _Run:
             opened.decided[playbook] = rule.mode
             more = self.joins.steps(playbook)
             opened.steps = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
-        self.fired.append(Fired(opened.incident, rule, fresh, at_us, completing, matched, playbook, before))
+        again = closed is not None
+        self.fired.append(Fired(opened.incident, rule, fresh, at_us, completing, matched, playbook, before, again))
 
     def _open(self, rule: Rule, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> Open:
         event = completing.event
@@ -130,6 +136,20 @@ class _Run:
         opened = Open(incident=incident)
         self.state.open(opened)
         return opened
+
+    def _reopen(self, closed: Open, rule: Rule) -> None:
+        """A closed incident is open again: its steps count no more, and half of the evidence gives way to the new."""
+        incident = closed.incident
+        closed.incident = msgspec.structs.replace(
+            incident,
+            signals=incident.signals[: self.state.evidence_max // 2],
+            mode=rule.mode,
+            reopened=incident.reopened + 1,
+            steps_from=closed.steps,
+        )
+        closed.decided = {}
+        self.state.open(closed)
+        self._note(closed)
 
     def _complete_evidence(self, opened: Open, matched: Sequence[Signal], at_us: int) -> None:
         """Signals from before the incident that now speak for it too, while there is room for them."""

@@ -13,7 +13,7 @@ import msgspec
 from engine.correlate import match
 from engine.correlate.joins import Join, Joins
 from engine.correlate.match import MatchState
-from engine.model import Incident, IncidentId, IncidentType, Key, Mode, PlaybookId, RuleId
+from engine.model import Incident, IncidentId, IncidentState, IncidentType, Key, Mode, PlaybookId, RuleId
 from engine.statechange import Space, StateChange
 
 INCIDENT_OWNER = "incident:"
@@ -24,12 +24,20 @@ _LONG = 8
 _encoder = msgspec.json.Encoder()
 
 
+CLOSED_MAX = 10_000
+"""Closed incidents that may be reopened; past this the one closed first is forgotten."""
+
+
 class Open(msgspec.Struct):
-    """An open incident, the playbooks decided for it (and how), and how many steps of each phase that made."""
+    """An open incident, the playbooks decided for it (and how), and how many steps of each phase that made.
+
+    One that was closed has `reopen_until_us`: a rule that fires up to then opens it again.
+    """
 
     incident: Incident
     decided: dict[PlaybookId, Mode] = {}
     steps: tuple[int, int, int] = (0, 0, 0)
+    reopen_until_us: int | None = None
 
 
 class _Table:
@@ -54,6 +62,7 @@ class CorrelateState:
         """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
         self._open: dict[tuple[IncidentType, Key], Open] = {}
         self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
+        self._closed: dict[tuple[IncidentType, Key], Open] = {}
         self._written: dict[IncidentId, list[msgspec.Raw]] = {}
         """The evidence of open incidents as it was written down: it only grows, and most of what is to write is it."""
         self._dirty: list[MatchState] = []
@@ -148,12 +157,24 @@ class CorrelateState:
         return self._open.get((incident, key))
 
     def open(self, opened: Open) -> None:
-        """Enter a new incident."""
-        place = (opened.incident.incident, opened.incident.key)
+        """Enter an incident: a new one, or one that was closed."""
+        incident = opened.incident
+        place = (incident.incident, incident.key)
         assert place not in self._open, "one incident of a type and key at a time"
+        opened.reopen_until_us = None
+        replaced = self._closed.pop(place, None)
+        if replaced is not None and self._written.pop(replaced.incident.id, None) is not None:
+            self._written[incident.id] = []  # its row is there; reopened, it has other evidence than before
         self._open[place] = opened
-        self._by_id[opened.incident.id] = place
+        self._by_id[incident.id] = place
         self._dirty_open[place] = opened
+
+    def find_closed(self, incident: IncidentType, key: Key, at_us: int) -> Open | None:
+        """The incident of a type and key that was closed and may be reopened at that time."""
+        closed = self._closed.get((incident, key))
+        if closed is None or closed.reopen_until_us is None or at_us > closed.reopen_until_us:
+            return None
+        return closed
 
     def changed(self, opened: Open) -> None:
         """An open incident was changed."""
@@ -163,22 +184,57 @@ class CorrelateState:
         """The open incidents, oldest first."""
         return sorted((each.incident for each in self._open.values()), key=lambda each: (each.opened_us, each.id))
 
-    def close(self, incident: IncidentId) -> bool:
-        """Forget an open incident, and what the rules of its type remember for its key; False if it is not open."""
+    def close(self, incident: IncidentId, *, reopen_until_us: int | None = None) -> bool:
+        """Forget an open incident, and what the rules of its type remember for its key; False if it is not open.
+
+        With `reopen_until_us` it is kept to be reopened.
+        """
         place = self._by_id.pop(incident, None)
         if place is None:
             return False
-        del self._open[place]
-        self._dirty_open.pop(place, None)
-        kind, key = place
-        if self._written.pop(incident, None) is not None:
-            self._gone[INCIDENT_OWNER + kind, key] = _gone(INCIDENT_OWNER + kind, key)
+        closed, (kind, key) = self._open.pop(place), place
+        if reopen_until_us is None:
+            self._forget(closed)
+        else:
+            closed.reopen_until_us = reopen_until_us
+            self._closed[place] = self._dirty_open[place] = closed
+            if len(self._closed) > CLOSED_MAX:
+                self._forget(self._closed.pop(next(iter(self._closed))))
         for join in self._joins.by_type.get(kind, ()):
             state = self._peek(join.rule.id, key)
             if state is not None and join.by == {name for name, _ in key}:
                 state.forget()
                 self._mark(state)
         return True
+
+    def reopen(self, incident: Incident, steps: tuple[int, int, int]) -> Incident | None:
+        """Open a closed incident again without a rule; None where another of its type and key is open."""
+        if self.find_open(incident.incident, incident.key) is not None:
+            return None
+        again = msgspec.structs.replace(
+            incident,
+            state=IncidentState.OPEN,
+            contained_us=None,
+            closed_us=None,
+            resolution="",
+            reopened=incident.reopened + 1,
+            steps_from=steps,
+        )
+        self.open(Open(incident=again, steps=steps))
+        return again
+
+    def forget_closed(self, before_us: int) -> None:
+        """Forget the closed incidents that could be reopened up to a time before `before_us` only."""
+        for place, each in list(self._closed.items()):
+            if each.reopen_until_us is None or each.reopen_until_us < before_us:
+                self._forget(self._closed.pop(place))
+
+    def _forget(self, gone: Open) -> None:
+        """An incident that is neither open nor to be reopened has no row."""
+        kind, key = gone.incident.incident, gone.incident.key
+        self._dirty_open.pop((kind, key), None)
+        if self._written.pop(gone.incident.id, None) is not None:
+            self._gone[INCIDENT_OWNER + kind, key] = _gone(INCIDENT_OWNER + kind, key)
 
     def swap(self, joins: Joins) -> None:
         """Take new rules; matches of rules whose meaning is unchanged stay, the others go. Incidents stay."""
@@ -217,7 +273,7 @@ class CorrelateState:
             return _encoder.encode(opened)
         written += [msgspec.Raw(_encoder.encode(signal)) for signal in incident.signals[len(written) :]]
         fields = msgspec.structs.asdict(incident) | {"signals": written}
-        return _encoder.encode({"incident": fields, "decided": opened.decided, "steps": opened.steps})
+        return _encoder.encode({**msgspec.structs.asdict(opened), "incident": fields})
 
     def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
         """Take over what was drained. Yields a sentence for each row that fits no rule and is thrown away."""
@@ -238,9 +294,12 @@ class CorrelateState:
             return "an unknown version"
         try:
             if row.owner.startswith(INCIDENT_OWNER):
-                opened = msgspec.json.decode(row.state, type=Open)
-                self.open(opened)
-                self._written[opened.incident.id] = []
+                kept = msgspec.json.decode(row.state, type=Open)
+                if kept.reopen_until_us is None:
+                    self.open(kept)
+                else:
+                    self._closed[kept.incident.incident, kept.incident.key] = kept
+                self._written[kept.incident.id] = []
                 self._dirty_open.clear()
                 return ""
             rule = self._joins.rules.get(RuleId(row.owner))

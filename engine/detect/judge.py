@@ -5,6 +5,8 @@ The rules of judging (what an observation is, `for`, `cooldown`) are those of do
 
 from collections.abc import Iterable
 
+import msgspec
+
 from engine.cel.contract import CelFault
 from engine.cel.template import to_json
 from engine.cel.values import kind_of
@@ -86,15 +88,35 @@ def fire_timer(state: DetectState) -> Signal | None:
         signal = _give(rule, kept, key, due_us, finding, event)
     elif kept.detector is not None:
         try:
-            found = kept.detector.tick(due_us)
-            later_us = kept.detector.due_us()
-            assert later_us is None or later_us > due_us, "it does not come past its timer"
+            found = _tick(kept, state, key, due_us)
         except Exception as error:  # noqa: BLE001  # as in `_observe`
             state.broken.append((rule.id, state.renew(rule, key, error)))
             return None
         signal = None if found is None else _give(rule, kept, key, due_us, found, None)
     state.schedule(rule.id, key, kept)
     return signal
+
+
+def _tick(kept: KeyState, state: DetectState, key: Key, due_us: int) -> Finding | None:
+    """The windows of a key of which a timer is due: what the first finds, or the second for a watched key."""
+    found: Finding | None = None
+    for detector in (kept.detector, kept.strict):
+        if detector is None or detector.due_us() != due_us:
+            continue
+        told = detector.tick(due_us)
+        later_us = detector.due_us()
+        assert later_us is None or later_us > due_us, "it does not come past its timer"
+        if detector is kept.strict and told is not None:
+            told = _if_watched(told, state, key, due_us)
+        found = found or told
+    return found
+
+
+def _if_watched(found: Finding, state: DetectState, key: Key, at_us: int) -> Finding | None:
+    """What the second window found, where its key is watched."""
+    if not state.watchlist.watches(key, at_us):
+        return None
+    return msgspec.structs.replace(found, detail=f"{found.detail} (watched)")
 
 
 def _observe(watch: Watch, state: DetectState, event: Event, at_us: int) -> Signal | None:
@@ -110,10 +132,13 @@ def _observe(watch: Watch, state: DetectState, event: Event, at_us: int) -> Sign
     if kept.detector is None:
         found: Finding | None = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
     else:
+        observation = Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
         try:
-            found = kept.detector.update(
-                Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
-            )
+            found = kept.detector.update(observation)
+            if kept.strict is not None:
+                stricter = kept.strict.update(observation)
+                if found is None and stricter is not None:
+                    found = _if_watched(stricter, state, key, at_us)
         except Exception as error:  # the event would come again, and end the daemon again, for ever
             raise _Fault("detect", state.renew(rule, key, error)) from error
     held = _hold(kept, found, event, at_us) if rule.for_us else found

@@ -8,7 +8,7 @@ from engine.detectors.contract import Detector
 from engine.model import Event
 from engine.rulefile.rules import SignalRule
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout below; the detector's own version is added to it."""
 
 
@@ -28,6 +28,7 @@ class _Dump(msgspec.Struct, array_like=True):
     told: bool
     hold_event: bytes | None
     detector: bytes | None
+    strict: bytes | None
 
 
 _heads = msgspec.msgpack.Decoder(Head)
@@ -36,15 +37,33 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class KeyState:
-    """One key of one signal: the detector's window, the hold (`for`) and the last signal given (`cooldown`)."""
+    """One key of one signal: the detector's window, the hold (`for`) and the last signal given (`cooldown`).
 
-    __slots__ = ("detector", "for_us", "given_us", "hold_event", "newest_us", "queued_us", "since_us", "told", "used")
+    `strict` is the second window of a signal with `watched`.
+    """
+
+    __slots__ = (
+        "detector",
+        "for_us",
+        "given_us",
+        "hold_event",
+        "newest_us",
+        "queued_us",
+        "since_us",
+        "strict",
+        "told",
+        "used",
+    )
 
     def __init__(self, rule: SignalRule, lateness_us: int) -> None:
         self.detector: Detector[Any] | None = None
         if rule.detect is not None:
             self.detector = rule.detect.create()
             self.detector.lateness_us = lateness_us
+        self.strict: Detector[Any] | None = None
+        if rule.watched is not None:
+            self.strict = rule.watched.create()
+            self.strict.lateness_us = lateness_us
         self.for_us = rule.for_us
         self.given_us: int | None = None
         self.since_us: int | None = None
@@ -63,6 +82,10 @@ class KeyState:
         """When the next timer of this key is due."""
         hold_us = self.hold_due_us()
         detector_us = self.detector.due_us() if self.detector is not None else None
+        if self.strict is not None:
+            strict_us = self.strict.due_us()
+            if strict_us is not None and (detector_us is None or strict_us < detector_us):
+                detector_us = strict_us
         if hold_us is None or detector_us is None:
             return detector_us if hold_us is None else hold_us
         return min(hold_us, detector_us)
@@ -85,6 +108,7 @@ class KeyState:
                 # As JSON: an event may hold integers that msgpack has no room for.
                 None if event is None else msgspec.json.encode(event),
                 None if self.detector is None else self.detector.dump(),
+                None if self.strict is None else self.strict.dump(),
             )
         )
 
@@ -93,6 +117,8 @@ class KeyState:
         state = _dumps.decode(blob)
         if self.detector is not None and state.detector is not None:
             self.detector.load(state.detector)
+        if self.strict is not None and state.strict is not None:
+            self.strict.load(state.strict)
         self.used, self.queued_us, self.given_us = state.used, state.queued_us, state.given_us
         self.since_us, self.newest_us, self.told = state.since_us, state.newest_us, state.told
         event = state.hold_event

@@ -13,6 +13,7 @@ from operator import itemgetter
 import msgspec
 
 from engine.detect.keystate import KeyState, head, version
+from engine.detect.watchlist import WatchList
 from engine.model import Key, SignalId, format_key
 from engine.rulefile.rules import SignalRule
 from engine.statechange import Space, StateChange
@@ -30,6 +31,7 @@ class DetectState:
         self._signals = signals
         self._keys_max = keys_max
         self._lateness_us = lateness_us
+        self.watchlist = WatchList()
         self._tables: dict[SignalId, dict[Key, KeyState | bytes]] = {}
         self.queue: list[tuple[int, SignalId, Key]] = []
         """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""

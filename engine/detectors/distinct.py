@@ -11,13 +11,21 @@ from msgspec import Meta
 from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.evidence import EVIDENCE_BYTES_MAX, Evidence
+from engine.detectors.hyperloglog import SLICE_BYTES_MAX, SlicedHyperLogLog
 from engine.model import Finding, Json
+
+EXACT_MAX = 1_000
+"""A larger `at_least` is judged by a sketch."""
+SLICES = 32
+"""Slices of a window in a sketch."""
+SLICES_MAX = 2 * SLICES + 2
+"""Remembered of a key: those of a window, and of as much again for late observations."""
 
 
 class DistinctParams(Params, frozen=True):
     """`at_least` different values of `of` within `within`."""
 
-    at_least: Annotated[int, Meta(ge=1, le=10_000)]
+    at_least: Annotated[int, Meta(ge=1, le=10_000_000)]
     within: PositiveDuration
 
 
@@ -27,16 +35,24 @@ class _State(msgspec.Struct, array_like=True):
     ids: list[str]
 
 
+class _Sketched(msgspec.Struct, array_like=True):
+    newest_us: int | None
+    slices: list[tuple[int, bytes]]
+    ids: list[str]
+
+
 class Distinct(Detector[DistinctParams]):
     """`at_least` different values of `of` that lie within `within` of each other; the window is then emptied.
 
     Parameters: `at_least` (different values), `within` (event time).
-    Exact but for the 64-bit hashes that stand for values: two of n values share one with a chance of n*n / 2**65.
+    Up to an `at_least` of 1,000 exact, but for the 64-bit hashes that stand for values: two of n values share one with
+    a chance of n*n / 2**65. A larger one is judged by a sketch, whose standard error is 2.3 % of the number, over the
+    window that ends with the newest observation and begins at a 32nd of `within`.
     Memory: of each value at most two times for each `within` remembered, since a time between two that are no further
-    apart than `within` is in no window without one of them.
+    apart than `within` is in no window without one of them; with the sketch at most 66 times 2 KiB.
     False alarms: as many as benign keys reach `at_least`; measure that on recorded events. For a mere number of events
     use `count`.
-    Source: docs/rules.md, Exact meaning, 14.
+    Source: Flajolet, Fusy, Gandouet and Meunier (2007), HyperLogLog, AofA; docs/rules.md, Exact meaning, 14.
 
     >>> from engine.clock import Duration
     >>> from engine.detectors.contract import Observation
@@ -58,8 +74,12 @@ class Distinct(Detector[DistinctParams]):
         self._times = 0
         self._latest: dict[int, int] = {}
         self._evidence = Evidence()
+        self._sketch = SlicedHyperLogLog() if params.at_least > EXACT_MAX else None
+        self._grain_us = -(-params.within // SLICES)
 
     def update(self, observation: Observation) -> Finding | None:
+        if self._sketch is not None:
+            return self._estimate(self._sketch, observation)
         at_us, newest_us, value = observation.at_us, self._newest_us, value_hash(observation.of)
         if newest_us is None or at_us >= newest_us:
             self._newest_us = at_us
@@ -77,6 +97,22 @@ class Distinct(Detector[DistinctParams]):
             found = self._some_window(at_us)
         self._evidence.add(observation.event_id)
         return self._find() if found else None
+
+    def _estimate(self, sketch: SlicedHyperLogLog, observation: Observation) -> Finding | None:
+        """By the sketch: whether the window that ends with the newest observation has enough."""
+        at_us, within, grain_us = observation.at_us, self.params.within, self._grain_us
+        if self._newest_us is None or at_us > self._newest_us:
+            self._newest_us = at_us
+            sketch.forget((at_us - self._reach_us()) // grain_us)
+        elif at_us < self._newest_us - self._reach_us():
+            return None
+        sketch.add(at_us // grain_us, value_hash(observation.of))
+        self._evidence.add(observation.event_id)
+        number = sketch.estimate((self._newest_us - within) // grain_us)
+        return self._find() if number >= self.params.at_least else None
+
+    def _reach_us(self) -> int:
+        return self.params.within + min(self.lateness_us, self.params.within)
 
     def _remember(self, value: int, at_us: int) -> None:
         times = self._seen.setdefault(value, [])
@@ -137,13 +173,26 @@ class Distinct(Detector[DistinctParams]):
         needed = self.params.at_least
         ids = self._evidence.ids
         self._seen, self._times, self._latest, self._evidence = {}, 0, {}, Evidence()
-        detail = f"{needed} different value{'' if needed == 1 else 's'} within {format_duration(self.params.within)}"
+        about = "" if self._sketch is None else "about "
+        self._sketch = None if self._sketch is None else SlicedHyperLogLog()
+        values = f"{about}{needed} different value{'' if needed == 1 else 's'}"
+        detail = f"{values} within {format_duration(self.params.within)}"
         return Finding(detail=detail, value=float(needed), threshold=float(needed), event_ids=tuple(ids))
 
     def dump(self) -> bytes:
+        if self._sketch is not None:
+            return msgspec.msgpack.encode(_Sketched(self._newest_us, self._sketch.parts(), self._evidence.ids))
         return msgspec.msgpack.encode(_State(self._newest_us, list(self._seen.items()), self._evidence.ids))
 
     def load(self, blob: bytes) -> None:
+        if self._sketch is not None:
+            sketched = msgspec.msgpack.decode(blob, type=_Sketched)
+            try:
+                self._sketch = SlicedHyperLogLog(sketched.slices)
+            except ValueError as error:
+                raise msgspec.ValidationError(f"state of distinct: {error}") from error
+            self._newest_us, self._evidence = sketched.newest_us, Evidence(sketched.ids)
+            return
         state = msgspec.msgpack.decode(blob, type=_State)
         if not all(times for _, times in state.seen) or (state.seen and state.newest_us is None):
             raise msgspec.ValidationError("state of distinct: a value without times")
@@ -159,6 +208,8 @@ class Distinct(Detector[DistinctParams]):
         return 4 * self.params.at_least * windows
 
     def bytes_max(self) -> int:
+        if self._sketch is not None:
+            return SLICES_MAX * (9 + 5 + SLICE_BYTES_MAX) + EVIDENCE_BYTES_MAX + 32
         return 20 * (self._times_max() + 1) + EVIDENCE_BYTES_MAX + 16
 
 

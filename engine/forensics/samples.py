@@ -6,6 +6,7 @@ was only reordered is the same set, and a flipped label is told from a new sampl
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,27 @@ class SampleList(Struct, frozen=True):
 
     samples: tuple[tuple[str, str, str], ...]
     format: str = FORMAT
+
+
+class LeaveOut(Struct, frozen=True):
+    """The samples that a training job should leave out: their places in the set, and their ids where it has `ids`."""
+
+    leave_out: tuple[int, ...]
+    ids: tuple[str, ...]
+    data: str
+    technique: str
+    format: str = "halon-leave-out-1"
+
+
+def leave_out(file: TensorFile, places: Sequence[int], report: Report) -> LeaveOut:
+    """What a technique found in a set, as a training job reads it. Raises EvidenceError."""
+    ids: tuple[str, ...] = ()
+    if "ids" in file:
+        named = file.read("ids")
+        if len(named) <= max(places, default=-1):
+            raise EvidenceError(f"{file.path}: `ids` are fewer than the samples")
+        ids = tuple(str(named[place]) for place in places)
+    return LeaveOut(leave_out=tuple(places), ids=ids, data=str(file.path), technique=report.technique)
 
 
 def find_array(file: TensorFile, name: str, usual: tuple[str, ...] = ()) -> str:

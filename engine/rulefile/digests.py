@@ -12,7 +12,7 @@ from typing import Any
 from engine.model import Json
 
 _NAMED = re.compile(r"\b(list|value)\s*\.\s*(\w+)")
-_SIGNAL_KEYS = ("on", "where", "by", "value", "detect", "for", "cooldown")
+_SIGNAL_KEYS = ("on", "where", "by", "value", "detect", "watched", "for", "cooldown")
 _RULE_KEYS = ("incident", "by", "when")
 
 

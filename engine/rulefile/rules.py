@@ -61,6 +61,8 @@ class SignalRule(Struct, frozen=True):
     where: Expression | None = None
     value: Expression | None = None
     detect: Detect | None = None
+    watched: Detect | None = None
+    """`detect` with the parameters that hold besides for keys on the watch list."""
     for_us: int = 0
     cooldown_us: int = 0
     description: str = ""

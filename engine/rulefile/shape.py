@@ -47,6 +47,10 @@ class DetectTable(Struct, frozen=True):
     of: str | None = None
 
 
+class NoKeys(Struct, frozen=True):
+    """A table of which all keys are judged elsewhere: `watched`."""
+
+
 class WhenTable(Struct, frozen=True):
     """`when` of a rule."""
 

@@ -15,6 +15,7 @@ from engine.rulefile.namespace import Entry
 from engine.rulefile.rules import Detect, EventTypes, SignalRule
 from engine.rulefile.samples import read_sample
 from engine.rulefile.shape import DetectTable, SignalTable
+from engine.rulefile.watched import build_watched
 from engine.structread import read_struct
 from engine.tomlfile import KeyPath
 
@@ -29,13 +30,16 @@ def build_signal(entry: Entry, context: Context) -> SignalRule | None:
     """The checked signal of one table; None where something is wrong with it."""
     before = context.findings.errors()
     table = entry.table
-    shape, found = read_struct(SignalTable, table, entry.file, entry.path, what=entry.what, other_keys=("detect",))
+    shape, found = read_struct(
+        SignalTable, table, entry.file, entry.path, what=entry.what, other_keys=("detect", "watched")
+    )
     context.findings.extend(found)
     on = _event_types(entry, context)
     where = context.expression(entry.file, (*entry.path, "where"), table.get("where"), ScopeKind.EVENT, Want.BOOL)
     value = context.expression(entry.file, (*entry.path, "value"), table.get("value"), ScopeKind.EVENT, Want.NUMBER)
     by = _keys(entry, context)
     detect = _detect(entry, context) if "detect" in table else None
+    watched = build_watched(entry, context, detect) if "watched" in table else None
     if "detect" not in table and "value" in table:
         context.findings.add(_unused(entry, (*entry.path, "value"), "without `detect` no value is looked at"))
     if shape is None or context.findings.errors() > before:
@@ -47,6 +51,7 @@ def build_signal(entry: Entry, context: Context) -> SignalRule | None:
         where=where,
         value=value,
         detect=detect,
+        watched=watched,
         for_us=int(shape.for_),
         cooldown_us=int(shape.cooldown),
         description=shape.description or shape.title,

@@ -113,7 +113,7 @@ def test_the_samples_to_leave_out_are_written_for_a_training_job(files, tmp_path
     [
         (["integrity", "x", "--sha256", "12"], "64 hex digits"),
         (["manifest", "x", "--root", "00"], "--against"),
-        (["privacy", "x"], "--canaries"),
+        (["privacy", "x", "--kind", "names"], "--kind"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(args, says):

@@ -62,6 +62,9 @@ class OpenIncident:
     evidence: list
     count: int
     decided: dict = field(default_factory=dict)
+    steps: int = 0
+    steps_from: int = 0
+    reopened: int = 0
 
 
 class Reference:
@@ -70,6 +73,8 @@ class Reference:
         self.windows = defaultdict(Window)
         self.memories = defaultdict(Memory)
         self.open = {}
+        self.closed = {}
+        self.watched = []
         self.core = 0
         self.order = 0
         self.log = []
@@ -100,7 +105,7 @@ class Reference:
                 self.wait_over(self.rules.rules[name], key, at)
 
     def due(self):
-        for (name, key), window in self.windows.items():
+        for (*second, name, key), window in self.windows.items():
             rule = self.rules.signals[name]
             since = self.holds_since(rule, window)
             if rule.for_us and since is not None and window.told_hold_of != since:
@@ -108,7 +113,7 @@ class Reference:
             if self.method(rule) == "absence" and window.observed:
                 newest = max(each[0] for each in window.observed)
                 if window.told_silence_of != newest:
-                    yield newest + rule.detect.params.for_, 0, name, key
+                    yield newest + (rule.watched if second else rule.detect).params.for_, 0, name, key
         for (name, key), memory in self.memories.items():
             if memory.pending is not None:
                 yield memory.pending[0], 1, name, key
@@ -141,7 +146,13 @@ class Reference:
         if self.method(rule) == "ratio" and not isinstance(of, bool):
             return
         window = self.windows[rule.id, key]
-        found = self.finds(rule, window, at, value, of)
+        found = self.finds(rule, rule.detect and rule.detect.params, window, at, value, of)
+        if rule.watched is not None:
+            # 12: a second window that is fed the same, and counts for watched keys
+            second = self.windows["watched", rule.id, key]
+            stricter = self.finds(rule, rule.watched.params, second, at, value, of)
+            second.observed.append((at, event, value, of))
+            found = found or (stricter and self.watches(key, at))
         window.observed.append((at, event, value, of))
         window.judged.append((at, found, event))
         since = self.holds_since(rule, window)
@@ -151,6 +162,9 @@ class Reference:
                 window.told_hold_of = since
         if found:
             yield from self.give(rule, window, key, at, event)
+
+    def watches(self, key, at):
+        return any(set(entry) <= set(key) and since <= at < until for entry, since, until in self.watched)
 
     def holds_since(self, rule, window):
         """10: recomputed from every judgement of the key."""
@@ -175,8 +189,15 @@ class Reference:
                 if newest is None or each >= newest:
                     newest, event = each, its_event
             return list(self.give(rule, window, key, at, event))
-        window.told_silence_of = max(each[0] for each in window.observed)
-        return list(self.give(rule, window, key, at, None))
+        found = False
+        for each, detect in ((window, rule.detect), (self.windows.get(("watched", rule.id, key)), rule.watched)):
+            if detect is None or each is None:
+                continue
+            newest = max(time for time, *_ in each.observed)
+            if each.told_silence_of != newest and newest + detect.params.for_ == at:
+                each.told_silence_of = newest
+                found |= detect is rule.detect or self.watches(key, at)
+        return list(self.give(rule, window, key, at, None)) if found else []
 
     def give(self, rule, window, key, at, event):
         if rule.cooldown_us and window.given is not None and at < window.given + rule.cooldown_us:
@@ -187,13 +208,12 @@ class Reference:
 
     # Methods (13 to 17)
 
-    def finds(self, rule, window, at, value, of):
+    def finds(self, rule, params, window, at, value, of):
         method = self.method(rule)
         if method is None:
             return True
         if method == "absence":
             return False
-        params = rule.detect.params
         newest = max([at, *(each[0] for each in window.observed)])
         oldest = newest - params.within - self.late
         if at < oldest:
@@ -211,9 +231,7 @@ class Reference:
         kept = [(t, place, v, o) for place, (t, _, v, o) in enumerate(window.observed) if t >= oldest]
         kept.append((at, len(window.observed), value, of))
         if method == "quantile":
-            kept = sorted(kept, key=lambda each: each[:2])[-params.events_max :]
-            if (at, len(window.observed)) not in [each[:2] for each in kept]:
-                return False
+            assert len(kept) <= params.events_max, "past that a sketch answers"
         inside = [each for each in kept if at - params.within <= each[0] <= at]
         if len(inside) < params.min_events:
             return False
@@ -324,7 +342,17 @@ class Reference:
     def fire(self, rule, key, match, at):
         place = (rule.incident, key)
         opened = self.open.get(place)
+        closed, until = self.closed.get(place, (None, None))
+        if opened is None and closed is not None and at <= until:
+            # 26: it is open again; its steps count no more, and half of its evidence stays
+            opened = self.open[place] = closed
+            del self.closed[place]
+            opened.evidence = opened.evidence[: self.evidence_max // 2]
+            opened.mode, opened.decided, opened.steps_from = rule.mode, {}, opened.steps
+            opened.reopened += 1
+            self.log.append(("reopened", rule.incident, key, at))
         if opened is None:
+            self.closed.pop(place, None)
             kept = sorted(match, key=lambda each: each.at)[: self.evidence_max]
             opened = OpenIncident(rule.incident, key, rule.id, at, rule.severity, rule.mode, kept, len(match))
             self.open[place] = opened
@@ -340,6 +368,7 @@ class Reference:
         before = opened.decided.get(rule.playbook)
         if rule.playbook and (before is None or (before is Mode.OBSERVE and rule.mode is Mode.ENFORCE)):
             opened.decided[rule.playbook] = rule.mode
+            opened.steps += 1
             self.log.append(("steps", rule.incident, key, rule.playbook, rule.mode, at))
 
     def absorb(self, opened, signal):
@@ -347,8 +376,11 @@ class Reference:
         if len(opened.evidence) < self.evidence_max:
             opened.evidence.append(signal)
 
-    def close(self, place):
-        del self.open[place]
+    def close(self, place, until=None):
+        closed = self.open.pop(place)
+        self.closed.pop(place, None)
+        if until is not None:
+            self.closed[place] = (closed, until)
         for rule in self.rules.rules.values():
             if rule.incident == place[0] and set(rule.by) == {name for name, _ in place[1]}:
                 memory = self.memories[rule.id, place[1]]

@@ -8,7 +8,7 @@ from engine.clock import SECOND_US, Duration
 from engine.config import IntakeConfig, LimitsConfig
 from engine.core import Core
 from engine.detect import state as windows
-from engine.model import Event, IncidentState
+from engine.model import Event, IncidentState, make_key
 from tests.core.reference import Reference
 from tests.support.rules import rules_of
 
@@ -54,12 +54,58 @@ def detects(draw):
         case "threshold":
             return "detect = { method = 'mean', above = 2, within = '1ms' }", "value = 'event.data.v'", True
         case "quantile":
-            q, most = draw(st.sampled_from([0, 0.1, 0.5, 0.9, 1])), draw(st.integers(few, 6))
+            q = draw(st.sampled_from([0, 0.1, 0.5, 0.9, 1]))
             text = f"method = 'quantile', q = {q}, {side} = {bound}, within = '{within}', min_events = {few}"
-            return f"detect = {{ {text}, events_max = {most} }}", "value = 'event.data.v'", True
+            return f"detect = {{ {text} }}", "value = 'event.data.v'", True
         case _:
             text = f"method = '{method}', {side} = {bound}, within = '{within}', min_events = {few}"
             return f"detect = {{ {text} }}", "value = 'event.data.v'", True
+
+
+@st.composite
+def watched(draw, detect):
+    """A `watched` table for a `detect` table: another value of a parameter that it has; an empty text for none."""
+    few = draw(st.integers(1, 3))
+    for name, value in (
+        ("at_least", few),
+        ("above", few),
+        ("below", few),
+        ("for", f"'{draw(WITHIN)}'"),
+        ("within", f"'{draw(WITHIN)}'"),
+    ):
+        if f" {name} = " in detect and not (name == "at_least" and "'ratio'" in detect):
+            return f"watched = {{ {name} = {value} }}"
+    return ""
+
+
+@st.composite
+def closely_watched(draw):
+    """One `detect` table that seldom finds anything, with a `watched` table that often does."""
+    method = draw(st.sampled_from(["count", "distinct", "sum", "max", "absence"]))
+    match method:
+        case "count":
+            return "method = 'count', at_least = 4, within = '12s'", "", "at_least = 1"
+        case "distinct":
+            return "method = 'distinct', of = 'event.data.v', at_least = 4, within = '12s'", "", "at_least = 2"
+        case "absence":
+            return "method = 'absence', for = '12s'", "", "for = '3s'"
+        case _:
+            return f"method = '{method}', above = 9, within = '5s'", "value = 'event.data.v'", "above = 1"
+
+
+@st.composite
+def watched_rule_texts(draw):
+    """A rule file of two signals with `watched`, and a rule for each that decides a playbook."""
+    lines = ["[playbook.p]", "contain = [ { do = 'evidence.capture', paths = ['/tmp/${incident.key.k}'] } ]"]
+    for name in "ab":
+        detect, value, stricter = draw(closely_watched())
+        lines += [f"[signal.{name}]", f"on = 't.{name}'", f"by = {draw(st.sampled_from(KEYS))}", value]
+        lines += [f"detect = {{ {detect} }}", f"watched = {{ {stricter} }}"]
+        if draw(st.booleans()):
+            lines.append(f"cooldown = '{draw(WITHIN)}'")
+        lines += [f"[rule.r{name}]", "incident = 'fairness'", "severity = 'low'", "by = ['k']", "playbook = 'p'"]
+        lines.append(f"when = {{ any = ['{name}'] }}")
+    return "\n".join(lines)
 
 
 @st.composite
@@ -71,10 +117,13 @@ def rule_texts(draw, *, sequences, plain=False):
             lines += [f"[signal.{name}]", f"on = 't.{name}'", "by = { k = 'event.subject' }"]
             continue
         detect, value, may_hold = draw(detects())
+        stricter = draw(watched(detect))
         lines += [f"[signal.{name}]", f"on = {draw(st.sampled_from([['t.a'], ['t.b'], ['t.*']]))}", detect, value]
         lines.append(f"by = {draw(st.sampled_from(KEYS))}")
         if draw(st.booleans()):
             lines.append(f'where = "{draw(st.sampled_from(CONDITIONS))}"')
+        if stricter and draw(st.booleans()):
+            lines.append(stricter)
         if may_hold and draw(st.integers(0, 3)) == 0:
             lines.append(f"for = '{draw(WITHIN)}'")
         if draw(st.integers(0, 3)) == 0:
@@ -109,12 +158,13 @@ def rule_texts(draw, *, sequences, plain=False):
 
 
 @st.composite
-def streams(draw, *, disorder, types=("t.a", "t.b")):
-    """Arrivals: ("event", now, time, subject, source, type, data), ("tick", now), ("close", n), ("restart",)."""
+def streams(draw, *, disorder, types=("t.a", "t.b"), lively=False):
+    """Arrivals: ("event", now, time, subject, source, type, data), ("tick", now), ("close", n, for), …"""
     now, entries = START_S, []
     for _ in range(draw(st.integers(1, 40))):
         now += draw(st.sampled_from([0, 0, 1, 1, 2, 4, 9]))
-        kind = draw(st.sampled_from(["event"] * 12 + ["tick", "close", "restart"]))
+        others = ["tick", "close", "close", "restart", "watch", "watch"] if lively else ["tick", "close", "restart"]
+        kind = draw(st.sampled_from(["event"] * 12 + others))
         if kind == "event":
             off = draw(st.sampled_from([0, 0, 0, -1, -2, -4, -6, -20, 1, 3, 4])) if disorder else 0
             data = {"v": draw(st.integers(0, 4)), "ok": draw(st.booleans())}
@@ -123,7 +173,12 @@ def streams(draw, *, disorder, types=("t.a", "t.b")):
             subject, source = draw(st.sampled_from("xy")), draw(st.sampled_from("mn"))
             entries.append((kind, now, now + off, subject, source, draw(st.sampled_from(types)), data))
         elif kind == "close":
-            entries.append((kind, draw(st.integers(0, 5))))
+            entries.append((kind, draw(st.integers(0, 5)), draw(st.sampled_from([None, 0, 3, 20]))))
+        elif kind == "watch":
+            pairs = {"k": draw(st.sampled_from("xy"))}
+            if draw(st.booleans()):
+                pairs["s"] = draw(st.sampled_from("mn"))
+            entries.append((kind, now + draw(st.integers(-2, 2)), draw(st.sampled_from([0, 5, 30, 100])), pairs))
         else:
             entries.append((kind, now))
     return [*entries, ("tick", now + draw(st.sampled_from([0, 5, 30])))]
@@ -142,7 +197,7 @@ def shown_open(incidents):
     shown = []
     for each in incidents:
         evidence = [(signal.signal, signal.at_us, signal.event and signal.event.id) for signal in each.signals]
-        numbers = (each.absorbed, len(each.signals))
+        numbers = (each.absorbed, len(each.signals), each.reopened, each.steps_from)
         shown.append((each.incident, each.key, each.rule, each.severity, each.mode, numbers, evidence))
     return sorted(shown)
 
@@ -152,7 +207,7 @@ def shown_reference(incidents):
     shown = []
     for each in incidents.values():
         evidence = [(signal.name, signal.at, signal.event and signal.event.id) for signal in each.evidence]
-        numbers = (each.count, len(each.evidence))
+        numbers = (each.count, len(each.evidence), each.reopened, (each.steps_from, 0, 0))
         shown.append((each.incident, each.key, each.rule, each.severity, each.mode, numbers, evidence))
     return sorted(shown)
 
@@ -194,14 +249,22 @@ def play(text, stream):
             write_down(core, store)
         if entry[0] == "restart":
             core = restarted(core, rules, store)
+            for key, since, until in reference.watched:
+                core.watch(key, since_us=since, until_us=until)
             continue
         if entry[0] == "close":
             opened = core.open_incidents()
             if opened:
                 chosen = opened[entry[1] % len(opened)]
                 assert chosen.state is IncidentState.OPEN
-                assert core.close(chosen.id)
-                reference.close((chosen.incident, chosen.key))
+                until = None if entry[2] is None else core.core_us + entry[2] * SECOND_US
+                assert core.close(chosen.id, reopen_until_us=until)
+                reference.close((chosen.incident, chosen.key), until)
+            continue
+        if entry[0] == "watch":
+            key, since, until = make_key(entry[3]), entry[1] * SECOND_US, (entry[1] + entry[2]) * SECOND_US
+            core.watch(key, since_us=since, until_us=until)
+            reference.watched = [each for each in reference.watched if each[0] != key] + [(key, since, until)]
             continue
         if entry[0] == "tick":
             step = core.tick(entry[1] * SECOND_US)
@@ -214,6 +277,8 @@ def play(text, stream):
         signals, opened, steps = engine_log(step)
         assert signals == [each for each in reference.log if each[0] == "signal"], (number, entry)
         assert opened == [each for each in reference.log if each[0] == "incident"], (number, entry)
+        again = [(each.incident, each.key) for each in step.reopened]
+        assert again == [each[1:3] for each in reference.log if each[0] == "reopened"], (number, entry)
         assert len(steps) == sum(1 for each in reference.log if each[0] == "steps"), (number, entry)
         assert [each.at_us for each in step.intents] == [each[5] for each in reference.log if each[0] == "steps"]
         assert shown_open(core.open_incidents()) == shown_reference(reference.open), (number, entry)
@@ -247,4 +312,11 @@ def test_joins_equal_the_reference_whatever_the_order_of_arrival(text, stream):
 @given(rule_texts(sequences=True, plain=True), streams(disorder=False, types=("t.a", "t.b", "t.c")))
 def test_joins_equal_the_reference_on_streams_in_order(text, stream):
     """Where every event is a signal, sequences fire as the history says."""
+    play(text, stream)
+
+
+@SETTINGS
+@given(watched_rule_texts(), streams(disorder=True, lively=True))
+def test_watched_keys_and_reopened_incidents_equal_the_reference(text, stream):
+    """Keys come on the watch list and leave it, incidents are closed and come again, whatever the order of arrival."""
     play(text, stream)

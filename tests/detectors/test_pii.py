@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.detectors.pii import Pii, PiiParams, bits_per_char, iban_checks, luhn
+from engine.detectors.pii import Pii, PiiParams
 from tests.support.detecting import observe
 
 TOKEN = "gh" + "p_" + "a1B2" * 9
@@ -42,21 +42,3 @@ def test_a_minimum_is_a_minimum():
     detector = Pii(PiiParams(kinds=("email",), at_least=3))
     assert detector.update(observe(0, of="a1@example.org a2@example.org")) is None
     assert detector.update(observe(0, of="a1@example.org a2@example.org a3@example.org")) is not None
-
-
-@pytest.mark.parametrize(("digits", "holds"), [("79927398713", True), ("79927398710", False), ("0", True)])
-def test_luhn(digits, holds):
-    """The example of the standard, and one digit beside it."""
-    assert luhn(digits) is holds
-
-
-@pytest.mark.parametrize(("iban", "holds"), [("GB82WEST12345698765432", True), ("GB82WEST12345698765431", False)])
-def test_iban_check_digits(iban, holds):
-    """The example of the registry, and one digit beside it."""
-    assert iban_checks(iban) is holds
-
-
-def test_entropy_is_in_bits():
-    """One letter has none, sixteen different ones have four bits each."""
-    assert bits_per_char("aaaa") == 0.0
-    assert bits_per_char("0123456789abcdef") == 4.0

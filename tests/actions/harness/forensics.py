@@ -5,8 +5,11 @@ import json
 import pickle
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 
+from engine.forensics.samples import list_samples
+from engine.forensics.tensors import TensorFile
 from tests.actions.harness.base import Failure, Harness
 
 
@@ -106,3 +109,121 @@ class FindPoisonHarness(_Harness):
     def failures(self):
         broken = {"path": str(self.folder / "broken")}
         return [*super().failures(), Failure("a broken file", "damaged", params=broken, at_apply=True)]
+
+
+class _ArraysHarness(_Harness):
+    """What is examined are arrays in `known.npz` and `asked.npz`; a broken file is told as such."""
+
+    def make(self):
+        rng = np.random.default_rng(0)
+        for name, arrays in self.arrays(rng).items():
+            np.savez(self.folder / f"{name}.npz", **arrays)
+
+    def file(self, name):
+        return str(self.folder / f"{name}.npz")
+
+    def failures(self):
+        name = list(self.params())[-1]
+        broken = {name: str(self.folder / "broken")}
+        return [*super().failures(), Failure("a broken file", "damaged", params=broken, at_apply=True)]
+
+
+class CompareActivationsHarness(_ArraysHarness):
+    action = "forensics.compare-activations"
+
+    def arrays(self, rng):
+        return {"known": {"layer": rng.normal(size=(400, 6))}, "asked": {"layer": rng.normal(6, 1, size=(400, 6))}}
+
+    def params(self):
+        return {"clean": self.file("known"), "suspect": self.file("asked")}
+
+
+class CheckGradientsHarness(_ArraysHarness):
+    action = "forensics.check-gradients"
+
+    def arrays(self, rng):
+        steady = 1 + 0.05 * rng.random(100)
+        return {"known": {"first": steady * np.where(np.arange(100) < 60, 1, 1_000), "last": steady}}
+
+    def params(self):
+        return {"path": self.file("known")}
+
+
+class FindAdversarialHarness(_ArraysHarness):
+    action = "forensics.find-adversarial"
+
+    def arrays(self, rng):
+        labels = np.repeat(np.arange(4), 60)
+        near = rng.normal(size=(240, 6)) + 9 * np.eye(4, 6)[labels]
+        return {"known": {"features": near, "labels": labels}, "asked": {"features": near, "labels": (labels + 1) % 4}}
+
+    def params(self):
+        return {"reference": self.file("known"), "batch": self.file("asked")}
+
+
+class CompareSamplesHarness(_ArraysHarness):
+    action = "forensics.compare-samples"
+
+    def arrays(self, rng):
+        images = rng.normal(size=(20, 6))
+        return {
+            "known": {"images": images, "labels": np.arange(20)},
+            "asked": {"images": images[:19], "labels": np.arange(19)},
+        }
+
+    def make(self):
+        super().make()
+        listed = list_samples(TensorFile(self.folder / "known.npz"))
+        (self.folder / "list.json").write_bytes(msgspec.json.encode(listed))
+
+    def params(self):
+        return {"against": str(self.folder / "list.json"), "path": self.file("asked")}
+
+
+class FindWrongLabelsHarness(FindPoisonHarness):
+    action = "forensics.find-wrong-labels"
+
+    def contained(self):
+        """The report is there, and beside it what a training job should leave out: mislabelled samples, no other."""
+        if not super().contained():
+            return False
+        left = json.loads(self.reports()[0].with_name("leave-out.json").read_text())
+        return set() < set(left["leave_out"]) <= set(range(20))
+
+
+class ScanPrivacyHarness(_Harness):
+    action = "forensics.scan-privacy"
+
+    def make(self):
+        (self.folder / "out.jsonl").write_text('{"text": "ask ann@example.org"}\n{"text": "the lion sleeps"}\n')
+
+    def params(self):
+        return {"path": str(self.folder / "out.jsonl")}
+
+    def hidden(self):
+        return ["ann@example.org"]
+
+    def failures(self):
+        nothing = {"kinds": [], "canaries": ""}
+        return [*super().failures(), Failure("nothing to look for", "canaries", params=nothing, at_apply=True)]
+
+
+class AuditMembershipHarness(_ArraysHarness):
+    action = "forensics.audit-membership"
+
+    def arrays(self, rng):
+        return {"known": {"members": rng.random(200), "strangers": 0.5 + rng.random(200)}}
+
+    def params(self):
+        return {"path": self.file("known")}
+
+
+class MeasureBiasHarness(_ArraysHarness):
+    action = "forensics.measure-bias"
+
+    def arrays(self, rng):
+        groups = np.repeat(["a", "b"], 200)
+        return {"known": {"truth": np.tile([0, 1], 200), "decided": (groups == "a").astype(np.int64), "groups": groups}}
+
+    def params(self):
+        return {"path": self.file("known")}
