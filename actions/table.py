@@ -48,6 +48,7 @@ from actions.models.mlflow_block_version import MlflowBlockVersion
 from actions.models.mlflow_repoint_alias import MlflowRepointAlias
 from actions.models.model_quarantine import ModelQuarantine
 from actions.models.model_restore import ModelRestore
+from actions.models.model_validate import ModelValidate
 from actions.training.aws_stop_training_job import AwsStopTrainingJob
 from actions.training.kubernetes_suspend_job import KubernetesSuspendJob
 from actions.training.process_freeze import ProcessFreeze
@@ -98,6 +99,7 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     # model
     ModelQuarantine,
     ModelRestore,
+    ModelValidate,
     MlflowRepointAlias,
     MlflowBlockVersion,
     # client

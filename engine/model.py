@@ -223,6 +223,13 @@ class Incident(Struct, frozen=True):
     contained_us: int | None = None
     closed_us: int | None = None
     resolution: str = ""
+
+    @property
+    def since_us(self) -> int:
+        """The time of the oldest evidence: what is older than this was seen to be well."""
+        times = [signal.at_us if signal.event is None else signal.event.time_us for signal in self.signals]
+        return min([self.opened_us, *times])
+
     acked_by: str = ""
     duplicate_of: str = ""
     reopened: int = 0

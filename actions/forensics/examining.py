@@ -11,14 +11,14 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from actions.support import describe, locked, move, sha256, text_of, write_new
 from engine.action import Action, ActionContext, Settings
-from engine.forensics.report import EvidenceError, Report
+from engine.forensics.report import EvidenceError, Judgement, Report
 from engine.forensics.samples import LeaveOut
 from engine.model import (
     AlreadyInPlace,
@@ -60,6 +60,8 @@ class Examination(Action[ParamsT]):
     target_kind = "evidence"
     reversible = False
     privileges = "read the files"
+    gate: ClassVar[bool] = False
+    """Whether a finding fails the step, so that what follows in the phase does not happen."""
 
     @abstractmethod
     def paths(self, params: ParamsT) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ class Examination(Action[ParamsT]):
             if not os.access(path, os.R_OK):
                 return Failed(f"there is no {each} that halond may read; check the path and its permissions")
         return Plan(
-            target=Target("evidence", ", ".join(self.paths(params))[:512]),
+            target=Target(self.target_kind, ", ".join(self.paths(params))[:512]),
             would=f"examine {', '.join(self.paths(params))} and keep the report",
             receipt={"report": str(_place(context))},
         )
@@ -101,6 +103,8 @@ class Examination(Action[ParamsT]):
             stop.set()
         receipt: Receipt = {**plan.receipt, "report_sha256": sha256(data), "judgement": str(report.judgement)}
         detail = f"{report.judgement}: {report.summary}"
+        if self.gate and report.judgement is not Judgement.CLEAN:
+            return Failed(f"not passed: {report.summary}; the report is {_place(context)}")
         return Applied(receipt, detail) if new else AlreadyInPlace(receipt, detail)
 
     async def verify(self, params: ParamsT, receipt: Receipt, context: ActionContext) -> Verification:
@@ -117,6 +121,8 @@ class Examination(Action[ParamsT]):
             report = msgspec.json.decode(data, type=Report)
         except msgspec.DecodeError as error:
             return NotInForce(f"{path} is no report: {error}")
+        if self.gate and report.judgement is not Judgement.CLEAN:
+            return NotInForce(f"not passed: {report.summary}")
         return InForce(f"{report.judgement}, {path}")
 
     def _keep(self, params: ParamsT, place: Path, stopped: Callable[[], bool]) -> tuple[bool, bytes]:

@@ -1,4 +1,4 @@
-"""`model.restore`: a model that may be poisoned, to the last checkpoint that verifies against its SHA256SUMS.
+"""`model.restore`: a model that may be poisoned, to the newest checkpoint that is sound and older than the poison.
 
 The checkpoint is copied beside, the copy is verified, and both are swapped in one step; what was served goes to
 quarantine, from where undo swaps it back.
@@ -12,18 +12,18 @@ from typing import Annotated
 from msgspec import Meta
 
 from actions.models.registry import (
-    SUMS,
     ModelParams,
     ModelSettings,
     Registry,
     copy_tree,
     exchange,
     identity,
-    newest_verifying,
-    verifying,
 )
-from actions.support import TargetError, describe, failed, locked, move, sha256, text_of
+from actions.support import TargetError, describe, failed, locked, move, text_of
 from engine.action import Action, ActionContext
+from engine.clock import format_time, parse_time_us
+from engine.forensics.checkpoints import Checkpoint, Standing, examine_checkpoint, newest_sound, why_tampered
+from engine.forensics.report import EvidenceError
 from engine.model import (
     AlreadyInPlace,
     Applied,
@@ -43,19 +43,26 @@ from engine.model import (
 
 
 class ModelRestoreParams(ModelParams, frozen=True):
-    """Which model, and to which checkpoint."""
+    """Which model, and to which checkpoint; one that was tampered with or called contaminated is never taken."""
 
     version: Annotated[
         str,
         Meta(
             pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,127})?\Z",
-            description="its backup; empty: the newest one that verifies",
+            description="its checkpoint; empty: the newest one that is sound",
+        ),
+    ] = ""
+    before: Annotated[
+        str,
+        Meta(
+            pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9:]{5}))?\Z",
+            description="only one of data from before this time, as `${incident.since}`; empty: of any time",
         ),
     ] = ""
 
 
 class ModelRestore(Action[ModelRestoreParams]):
-    """Puts the newest (or a named) checkpoint that verifies in the place of a model; undo swaps them back."""
+    """Puts the newest (or a named) sound checkpoint in the place of a model; undo swaps them back."""
 
     name = "model.restore"
     params = ModelRestoreParams
@@ -65,7 +72,7 @@ class ModelRestore(Action[ModelRestoreParams]):
     privileges = (
         "read `backups`; write `folder` and `quarantine`, which must be on one file system with room for a copy"
     )
-    example = '{ do = "model.restore", model = "fraud-detector", approve = true }'
+    example = '{ do = "model.restore", model = "fraud-detector", before = "${incident.since}", approve = true }'
 
     async def check(self, params: ModelRestoreParams, context: ActionContext) -> Plan | Refused | Failed:
         return await asyncio.to_thread(self._check, params, context)
@@ -75,27 +82,25 @@ class ModelRestore(Action[ModelRestoreParams]):
         try:
             if why := registry.refuse():
                 return Failed(why)
-            version, rejected = params.version, dict[str, str]()
-            if not version:
-                version, rejected = newest_verifying(registry.backups)
-            elif why := verifying(registry.backups / version):
-                return Failed(f"that backup does not verify: {why}")
-            sums = sha256((registry.backups / version / SUMS).read_bytes())
-        except TargetError as error:
-            return failed(error)
+            before_us = parse_time_us(params.before) if params.before else None
+            chosen, rejected = _choose(registry.backups, params.version, before_us)
+        except EvidenceError as error:
+            return Failed(str(error))
+        except ValueError as error:
+            return Refused(f"`before`: {error}")
         except OSError as error:
             return Failed(f"can't read the backups: {describe(error)}; set `backups` in config.toml")
         passed = f"; passed over: {', '.join(rejected)}" if rejected else ""
         return Plan(
             target=Target("model", str(registry.model)),
-            would=f"put {version} in the place of {registry.model}{passed}",
+            would=f"put {chosen.version} in the place of {registry.model}{passed}",
             receipt={
-                "version": version,
-                "sums_sha256": sums,
+                "version": chosen.version,
+                "sums_sha256": chosen.sums_sha256,
                 "before": identity(registry.model),
                 "aside": str(registry.aside),
             },
-            in_place=not verifying(registry.model, sums),
+            in_place=not why_tampered(registry.model, chosen.sums_sha256),
         )
 
     async def apply(
@@ -113,7 +118,7 @@ class ModelRestore(Action[ModelRestoreParams]):
     async def verify(self, params: ModelRestoreParams, receipt: Receipt, context: ActionContext) -> Verification:
         model = self._registry(params, context).model
         try:
-            why = await asyncio.to_thread(verifying, model, text_of(receipt, "sums_sha256"))
+            why = await asyncio.to_thread(why_tampered, model, text_of(receipt, "sums_sha256"))
         except OSError as error:
             return Unknown(describe(error))
         return NotInForce(why) if why else InForce(f"{model} verifies as {text_of(receipt, 'version')}")
@@ -129,11 +134,23 @@ class ModelRestore(Action[ModelRestoreParams]):
         return Registry(self._settings, params.model, context)
 
 
+def _choose(backups: Path, version: str, before_us: int | None) -> tuple[Checkpoint, dict[str, str]]:
+    """The checkpoint to restore, and why newer ones were passed over. Raises EvidenceError where none may be."""
+    if not version:
+        return newest_sound(backups, before_us=before_us)
+    found = examine_checkpoint(backups, version)
+    if found.standing is not Standing.SOUND:
+        raise EvidenceError(f"checkpoint {version} is {found.standing}: {found.why}")
+    if before_us is not None and found.time_us >= before_us:
+        raise EvidenceError(f"checkpoint {version} is of {format_time(found.time_us)}, not from before that time")
+    return found, {}
+
+
 def _restore(registry: Registry, receipt: Receipt) -> bool:
     """Whether anything was changed. Two runs of it take turns, also when nobody waits for the first any more."""
     sums = text_of(receipt, "sums_sha256")
     with locked(registry.aside.parent):
-        if not verifying(registry.model, sums):
+        if not why_tampered(registry.model, sums):
             return False
         if identity(registry.model) not in {"", text_of(receipt, "before")}:
             # Ours, but changed since: a new copy takes its place, and what `aside` holds stays the state before.
@@ -143,7 +160,7 @@ def _restore(registry: Registry, receipt: Receipt) -> bool:
 
 def _swap(registry: Registry, sums: str, receipt: Receipt, staged: Path) -> bool:
     copy_tree(registry.backups / text_of(receipt, "version"), staged)
-    if why := verifying(staged, sums):
+    if why := why_tampered(staged, sums):
         raise TargetError(f"the copy does not verify: {why}; nothing was changed")
     if identity(registry.model):
         exchange(staged, registry.model)
@@ -157,7 +174,7 @@ def _undo(registry: Registry, receipt: Receipt) -> Undoing:
     aside = Path(text_of(receipt, "aside"))
     if there == before:
         return Undone("it was so before")
-    if verifying(registry.model, text_of(receipt, "sums_sha256")):
+    if why_tampered(registry.model, text_of(receipt, "sums_sha256")):
         return Conflict(f"someone changed {registry.model} since; left as it is")
     if before:
         if identity(aside) != before:

@@ -2,27 +2,24 @@
 
 FOLDER/MODEL/…                 what is served
 QUARANTINE/MODEL.INTENT/…      what was moved aside; on the same file system, so that a move is one rename
-BACKUPS/MODEL/VERSION/…        checkpoints, each with a SHA256SUMS as `sha256sum` writes it
+BACKUPS/MODEL/VERSION/…        checkpoints, see engine/forensics/checkpoints.py
 """
 
 import ctypes
 import errno
-import hashlib
 import os
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from actions.support import TargetError, describe, sha256, sync_folder
+from actions.support import sync_folder
 from engine.action import ActionContext, Params, Settings
 
-SUMS = "SHA256SUMS"
 _RENAME_EXCHANGE = 2  # renameat2(2)
 _AT_FDCWD = -100
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z"
-_SUMS_BYTES_MAX = 16 << 20
 
 
 class ModelParams(Params, frozen=True):
@@ -79,55 +76,6 @@ def exchange(first: Path, second: Path) -> None:
         raise OSError(code, os.strerror(code), str(first))
     sync_folder(first.parent)
     sync_folder(second.parent)
-
-
-def verifying(folder: Path, sums_sha256: str = "") -> str:
-    """Why a checkpoint does not verify against its SHA256SUMS (of that hash, if one is given); empty where it does."""
-    try:
-        data = (folder / SUMS).read_bytes()[:_SUMS_BYTES_MAX]
-        if sums_sha256 and sha256(data) != sums_sha256:
-            return f"{folder / SUMS} is another one"
-        wanted = _parse(data)
-        there = {str(each.relative_to(folder)) for each in folder.rglob("*") if not each.is_dir() or each.is_symlink()}
-        if there != {*wanted, SUMS}:
-            odd = sorted(there ^ {*wanted, SUMS})
-            return f"{folder} and its {SUMS} differ in {', '.join(odd[:5])}"
-        for name, digest in wanted.items():
-            with (folder / name).open("rb") as file:
-                if (folder / name).is_symlink() or hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                    return f"{folder / name} is not what {SUMS} says"
-    except (OSError, ValueError) as error:
-        return describe(error) if isinstance(error, OSError) else f"{folder / SUMS}: {error}"
-    return ""
-
-
-def _parse(data: bytes) -> dict[str, str]:
-    wanted = {}
-    for line in data.decode().splitlines():
-        digest, _, name = line.partition(" ")
-        path = PurePosixPath(name.lstrip(" *"))
-        if len(digest) != 64 or path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"`{line[:80]}` is no line of sha256sum")
-        wanted[str(path)] = digest.lower()
-    if not wanted:
-        raise ValueError("it is empty")
-    return wanted
-
-
-def newest_verifying(backups: Path) -> tuple[str, dict[str, str]]:
-    """The newest version that verifies, by the time of its SHA256SUMS; why newer ones do not. Raises TargetError."""
-    try:
-        found = sorted(backups.iterdir(), key=lambda each: (each / SUMS).stat().st_mtime_ns, reverse=True)
-    except OSError as error:
-        raise TargetError(f"no backups to restore from: {describe(error)}; each needs a {SUMS}") from error
-    rejected: dict[str, str] = {}
-    for each in found:
-        why = verifying(each)
-        if not why:
-            return each.name, rejected
-        rejected[each.name] = why
-    reasons = "; ".join(rejected.values()) or f"{backups} is empty"
-    raise TargetError(f"no backup verifies: {reasons}")
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -67,6 +67,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "severity": _STRING,
         "key": _STRING_MAP,
         "state": _STRING,
+        "since": _STRING,
     },
     "Signal": {"event": ".halon.Event", "value": _DOUBLE, "threshold": _DOUBLE, "key": _STRING_MAP},
     "Target": {"kind": _STRING, "name": _STRING, "labels": _STRING_MAP},

@@ -14,6 +14,7 @@ from engine.cel.naming import mismatch, not_bool, path_text, shown
 from engine.cel.semantics import FUNCTIONS, NoOverload, Retreat, matches, regex
 from engine.cel.syntax import Call, Fold, FoldKind, ListOf, Literal, MapOf, Name, Node, Select
 from engine.cel.values import kind_of
+from engine.clock import format_time
 from engine.model import Event, Incident, Json, Signal, Target
 
 
@@ -147,6 +148,7 @@ _ATTRIBUTES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         "severity": lambda incident: incident.severity.value,
         "key": lambda incident: dict(incident.key),
         "state": lambda incident: incident.state.value,
+        "since": lambda incident: format_time(incident.since_us),
     },
     "signal": {
         "event": lambda signal: _attribute_missing(signal.event),

@@ -16,6 +16,7 @@ from engine.cel.contract import CelFault, Scope
 from engine.cel.declare import LIST_PREFIX
 from engine.cel.syntax import Name, Node, walk
 from engine.cel.values import kind_of, plain
+from engine.clock import format_time
 from engine.model import Event, Incident, Json, Signal, Target
 
 
@@ -178,6 +179,7 @@ def incident_map(incident: Incident) -> dict[str, Any]:
         "severity": incident.severity.value,
         "key": dict(incident.key),
         "state": incident.state.value,
+        "since": format_time(incident.since_us),
     }
 
 

@@ -29,6 +29,7 @@ from engine.forensics.pickles import examine_pickle
 from engine.forensics.report import EvidenceError, Judgement, Report, unreadable
 from engine.forensics.samples import list_samples
 from engine.forensics.tensors import TensorFile
+from engine.forensics.validation import Bounds, validate_probe
 from engine.forensics.weights import compare_weights
 from engine.personal import PERSONAL, Kind
 
@@ -233,6 +234,22 @@ def bias(decisions: Path, above: float, *, as_json: bool) -> None:
     """Measure demographic parity and equalised odds: arrays `truth` and `decided` of 0 and 1, and `groups`."""
 
     _end(lambda: bias_file(decisions, above), "bias", decisions, as_json=as_json)
+
+
+@forensics.command()
+@_file("probe")
+@click.option("--accuracy-min", type=click.FloatRange(0, 1), help="Least share of `decided` that equals `truth`.")
+@click.option("--fairness-max", type=click.FloatRange(0, 1), help="Largest gap between `groups`: parity or odds.")
+@click.option("--drift-max", type=click.FloatRange(0), help="Largest stability index of `scores` to `reference`.")
+@json_option
+def validate(
+    probe: Path, accuracy_min: float | None, fairness_max: float | None, drift_max: float | None, *, as_json: bool
+) -> None:
+    """Hold what a model says on a probe set to bounds, before it serves again: exit code 0 only within all of them."""
+    bounds = Bounds(accuracy_min=accuracy_min, fairness_max=fairness_max, drift_max=drift_max)
+    if not bounds.asked:
+        raise UsageFailure("give --accuracy-min, --fairness-max or --drift-max")
+    _end(lambda: validate_probe(TensorFile(probe), bounds), "validation", probe, as_json=as_json)
 
 
 def _end(examine: Callable[[], Report], technique: str, subject: Path, *, as_json: bool) -> NoReturn:

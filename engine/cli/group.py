@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deadletters": ("engine.cli.deadletters:deadletters", "List, show, retry and drop messages that were no events."),
     "audit": ("engine.cli.audit:audit", "Verify the audit log."),
     "forensics": ("engine.cli.forensics:forensics", "Examine models and data: files become findings."),
+    "checkpoints": ("engine.cli.checkpoints:checkpoints", "List, add and judge what models are restored from."),
     "schema": ("engine.cli.schema:schema", "Print the JSON Schema of rule files, for editors."),
     "init": ("engine.cli.init:init", "Write a first rule with its test."),
     "completion": ("engine.cli.completion:completion", "Print the completion script of a shell."),

@@ -77,6 +77,7 @@ HARNESSES = [
     forensics.ScanPrivacyHarness,
     forensics.AuditMembershipHarness,
     forensics.MeasureBiasHarness,
+    forensics.ValidateHarness,
     notices.NotifyHarness,
     agents.PublishHarness,
     limits.RatelimitHarness,

@@ -22,6 +22,7 @@ class _Harness(Harness):
     def fresh(self):
         self.folder = self.tmp / f"evidence-{next(self.numbers)}"
         self.folder.mkdir()
+        (self.folder / "broken").write_bytes(b"PK\x03\x04 nonsense")
         self.before = set(self.tmp.glob("state/*/evidence/*/*/report.json"))
         self.make()
         yield
@@ -44,8 +45,6 @@ class _Harness(Harness):
 
     def failures(self):
         name = next(iter(self.params()))
-        broken = self.folder / "broken"
-        broken.write_bytes(b"PK\x03\x04 nonsense")
         return [
             Failure("no such file", "halond may read", params={name: str(self.folder / "nothing")}),
             Failure("outside the folders", "config.toml", settings={"folders": ["/nonexistent"]}),
@@ -227,3 +226,27 @@ class MeasureBiasHarness(_ArraysHarness):
 
     def params(self):
         return {"path": self.file("known")}
+
+
+class ValidateHarness(_ArraysHarness):
+    action = "model.validate"
+    judgement = "clean"
+
+    def arrays(self, rng):
+        truth = np.tile([0, 1], 50)
+        return {
+            "known": {"truth": truth, "decided": truth},
+            "asked": {"truth": truth, "decided": np.where(np.arange(100) < 30, 1 - truth, truth)},
+        }
+
+    def params(self):
+        return {"accuracy_min": 0.9, "probe": self.file("known")}
+
+    def failures(self):
+        missed, broken = {"probe": self.file("asked")}, {"probe": str(self.folder / "broken")}
+        return [
+            Failure("no such file", "halond may read", params={"probe": str(self.folder / "nothing")}),
+            Failure("a broken file", "damaged", params=broken, at_apply=True),
+            Failure("too few right answers", "not passed: accuracy 0.7", params=missed, at_apply=True),
+            Failure("nothing asked", "must ask something", params={"accuracy_min": None}),
+        ]

@@ -97,8 +97,15 @@ class RestoreHarness(QuarantineHarness):
 
         return [
             Failure("no backups", "each needs a SHA256SUMS", params={"model": "nobody"}),
+            Failure("none is old enough", "not from before 1970", params={"before": "1970-01-01T00:00:00Z"}),
+            Failure(
+                "the named one is too new",
+                "not from before",
+                params={"version": "v1", "before": "1970-01-01T00:00:00Z"},
+            ),
+            Failure("no such time", "`before`", params={"before": "2026-13-01T00:00:00Z"}),
             Failure("the named backup does not verify", "not what SHA256SUMS says", params={"version": "v3"}),
-            Failure("no backup verifies", "no backup verifies", during=damaged),
+            Failure("no backup verifies", "no checkpoint is sound", during=damaged),
             Failure("damaged after the check", "the copy does not verify", during=damaged, at_apply=True),
             Failure("another file system", "another file system", settings={"quarantine": "/dev/shm"}),
         ]
