@@ -40,6 +40,7 @@ from engine.intake.doorkeeper import DoorError, DoorKeeper
 from engine.intake.feed import Feed
 from engine.intake.formats import Formats
 from engine.intake.heartbeat import Heartbeat
+from engine.intake.proof import ProvenFormats
 from engine.model import Target
 from engine.observer import Observer
 from engine.operate import views
@@ -191,15 +192,16 @@ class Daemon:
             readiness.doors = doors
             keeper = DoorKeeper(doors, inbox, clock)
             try:
+                decoder = ProvenFormats(Formats(config), config)
                 plan = keeper.plan(config, pages=pages.by_path(config.http))
-            except DoorError as error:
+            except (DoorError, ValueError, OSError) as error:
                 raise StartError(str(error)) from error
             teardown.callback(plan.discard)
             keeper.prepare(plan)
             metrics.expect(self._rules, (name for name in doors.doors if name != heartbeat.name))
             pipeline = Pipeline(
                 doors=doors,
-                decoder=Formats(config),
+                decoder=decoder,
                 seen=seen,
                 core=core,
                 store=store,

@@ -102,6 +102,12 @@ Format = Literal[
 """CloudEvents, plain JSON with a `map`, and the producers of `engine.intake.producers.table`."""
 
 
+class SignatureConfig(Struct, frozen=True):
+    """`signature` of a topic or sender: what is not signed under one of these keys is not believed."""
+
+    key_files: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
+
+
 class TopicConfig(Struct, frozen=True):
     """One entry of `topics`."""
 
@@ -109,6 +115,7 @@ class TopicConfig(Struct, frozen=True):
     format: Format = "cloudevents"
     map: EventMap | None = None
     may: MayConfig = MayConfig()
+    signature: SignatureConfig | None = None
 
 
 class TlsConfig(Struct, frozen=True):
@@ -153,6 +160,7 @@ class SenderConfig(Struct, frozen=True):
     burst_max: Count = 200
     map: EventMap | None = None
     may: MayConfig = MayConfig()
+    signature: SignatureConfig | None = None
 
 
 class HttpConfig(Struct, frozen=True):

@@ -6,14 +6,14 @@ not take a batch, that same batch is offered again until it does, and the doors 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, cast
 
 import structlog
 
 from engine.clock import SECOND_US, Clock
 from engine.core import Core, CoreStep
-from engine.intake.contract import DeadLetter, Doors, Received
+from engine.intake.contract import DeadLetter, Doors, Once, Received
 from engine.model import Event, Intent, Struct
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
 from engine.store.database import Store
@@ -40,8 +40,8 @@ FLOW_MAX_S = 300.0
 class Decoder(Protocol):
     """`engine.intake.formats`: a message to its events and to what of it could not be read."""
 
-    def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
-        """Never raises for bad input."""
+    def decode(self, received: Received) -> Sequence[Event | DeadLetter | Once]:
+        """Never raises for bad input. A `Once` stands first."""
         ...
 
 
@@ -78,7 +78,7 @@ class Batch(Struct, frozen=True):
     @property
     def events(self) -> int:
         """How many events were new."""
-        return len(self.changes.seen)
+        return sum(verdict == "new" for _, _, verdict in self.judged)
 
     @property
     def intents(self) -> tuple[Intent, ...]:
@@ -201,7 +201,7 @@ class Pipeline:
             if len(judged) + len(letters) >= self._config.batch_events_max:
                 break
             taken += 1
-            for item in self.decoder.decode(message):
+            for item in self._unrepeated(message, seen):
                 if isinstance(item, DeadLetter):
                     letters.append(item)
                     continue
@@ -220,6 +220,17 @@ class Pipeline:
             steps.append(self._core.tick(self._clock.now_us()))
         batch = self._batch(received, steps, events=events, seen=seen, letters=letters, judged=judged)
         return batch if received or _has_changes(batch.changes) else None
+
+    def _unrepeated(self, message: Received, seen: list[bytes]) -> Iterable[Event | DeadLetter]:
+        """What a message gives; where it is signed and that signing came before, what stands in its place."""
+        items = self.decoder.decode(message)
+        if not items or not isinstance(items[0], Once):
+            return cast("Sequence[Event | DeadLetter]", items)
+        once, rest = items[0], cast("Sequence[Event | DeadLetter]", items[1:])
+        if once.signed_us < self._seen.floor_us or not self._seen.add(once.identity, message.received_us):
+            return once.otherwise
+        seen.append(once.identity)
+        return rest
 
     def _held_s(self) -> float:
         """How long the clock has to hold still yet, so that it does not overtake events that are on their way."""
@@ -308,4 +319,5 @@ def _stored(letter: DeadLetter) -> StoredLetter:
         content_type=letter.content_type,
         properties=letter.properties,
         retained=letter.retained,
+        proved=letter.proved,
     )

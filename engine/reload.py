@@ -16,6 +16,7 @@ from engine.diagnostics import Diagnostic
 from engine.intake.doorkeeper import DoorError, DoorKeeper, Plan
 from engine.intake.formats import Formats
 from engine.intake.http import Page
+from engine.intake.proof import ProvenFormats
 from engine.model import Json, Struct
 from engine.observer import Observer
 from engine.operate.contract import Act, Done, NotDone
@@ -54,7 +55,7 @@ class Built(Struct, frozen=True):
     config: Config
     rules: RuleSet
     plan: Plan
-    formats: Formats
+    formats: ProvenFormats
 
 
 class Reload:
@@ -110,13 +111,13 @@ class Reload:
             return NotDone(f"{what} errors; the old ones go on", found)
         try:
             built = self._build(reading.config, reading.rules)
-        except (DoorError, ValueError) as error:
+        except (DoorError, ValueError, OSError) as error:
             return await self._refused(who, f"{error}; the old config and rules go on")
         return await self._swap(built, who)
 
     def _build(self, config: Config, rules: RuleSet) -> Built:
         """Everything that can fail, before anything is touched; the doors last, since they take addresses."""
-        formats = Formats(config)
+        formats = ProvenFormats(Formats(config), config)
         plan = self._parts.keeper.plan(config, pages=self._pages(config))
         return Built(config=config, rules=rules, plan=plan, formats=formats)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import Config
+from engine.config import Config, SignatureConfig
 from engine.model import Struct
 
 SYSTEM_CONFIG = Path("/etc/halon/config.toml")
@@ -67,10 +67,15 @@ def anchor(config: Config, config_dir: Path) -> Config:
         return str(config_dir.absolute() / Path(written).expanduser())
 
     replace = msgspec.structs.replace
+
+    def keys(signature: SignatureConfig | None) -> SignatureConfig | None:
+        return None if signature is None else SignatureConfig(key_files=tuple(map(place, signature.key_files)))
+
     mqtt = tuple(
         replace(
             each,
             password_file=place(each.password_file),
+            topics=tuple(replace(topic, signature=keys(topic.signature)) for topic in each.topics),
             tls=replace(
                 each.tls,
                 ca_file=place(each.tls.ca_file),
@@ -81,7 +86,9 @@ def anchor(config: Config, config_dir: Path) -> Config:
         for each in config.mqtt
     )
     senders = tuple(
-        replace(each, token_file=place(each.token_file), hmac_file=place(each.hmac_file))
+        replace(
+            each, token_file=place(each.token_file), hmac_file=place(each.hmac_file), signature=keys(each.signature)
+        )
         for each in config.http.senders
     )
     http = replace(

@@ -12,7 +12,7 @@ from engine.cloudevents import Malformed, decode_event
 from engine.contain.service import Contain
 from engine.contain.steering import NotPossible
 from engine.core import Core
-from engine.intake.contract import OWN_DOORS, DeadLetter, Doors, Received
+from engine.intake.contract import OWN_DOORS, DeadLetter, Doors, Once, Received
 from engine.intake.feed import Fed, Feed, NotFed
 from engine.intake.http import DOOR as HTTP
 from engine.model import Event, IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode
@@ -216,9 +216,13 @@ class Steer:
             return NotDone(f"dead letter {number} can't be tried again: {kept}; its sender has to send it again")
         events: list[Event] = []
         for item in self._pipeline.decoder.decode(_received(letter, self._clock.now_us())):
-            if isinstance(item, DeadLetter):
-                return NotDone(f"dead letter {number} is still no event: {item.reason}")
-            events.append(item)
+            match item:
+                case DeadLetter(reason=reason):
+                    return NotDone(f"dead letter {number} is still no event: {reason}")
+                case Event():
+                    events.append(item)
+                case Once():
+                    pass  # of a message that is tried again its age and number are not asked
         fed = await self._feed.feed(events)
         if isinstance(fed, NotFed):
             return NotDone(f"dead letter {number} stays: {fed.reason}")
@@ -279,6 +283,7 @@ def _received(letter: StoredLetter, now_us: int) -> Received:
         content_type=letter.content_type,
         properties=letter.properties,
         retained=letter.retained,
+        proved=letter.proved,
         retried=True,
     )
 

@@ -1,5 +1,6 @@
 """What docs/operations.md tells operators to type does what it says."""
 
+import base64
 import re
 import shlex
 import sqlite3
@@ -11,6 +12,7 @@ import pytest
 
 from engine.cli.group import COMMANDS
 from engine.config import Config
+from engine.intake.signatures import Proved, prove, read_key
 from tests.support.stored import make_database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,3 +67,13 @@ def test_every_link_leads_somewhere():
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
         page, _, heading = target.partition("#")
         assert heading in headings if not page else (ROOT / "docs" / page).is_file(), target
+
+
+def test_the_snippet_that_signs_is_one_that_is_believed():
+    """As it stands on the page, against the key file that `halon sign key hmac` writes."""
+    [snippet] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names = {}
+    exec(snippet, names)  # the page's own text
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    for body in (b"", b'{"a": "\xc3\xa4"}', bytes(range(256))):
+        assert isinstance(prove([read_key(secret)], names["beside"](secret, body), body), Proved)

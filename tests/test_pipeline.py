@@ -1,6 +1,7 @@
 """engine.pipeline on a real SQLite store and real rules, with a door that counts what it is told to forget."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from engine.clock import SECOND_US, VirtualClock, format_time
 from engine.cloudevents import Malformed, decode_event
 from engine.core import Core
 from engine.detectors.table import DETECTORS
-from engine.intake.contract import DeadLetter, Doors, Inbox, IntakeStatus, Received
+from engine.intake.contract import DeadLetter, Doors, Inbox, IntakeStatus, Once, Received
 from engine.model import Event, Intent
 from engine.pipeline import Pipeline, PipelineConfig
 from engine.rulefile.load import load_rules
@@ -408,3 +409,38 @@ def test_intents_are_submitted_once_they_are_durable(tmp_path, rules):
         assert record.stations.received_us <= record.stations.matched_us
 
     play(tmp_path, rules, scenario)
+
+
+class SigningDecoder(PlainDecoder):
+    """Each payload is a signing of its own; a second one is a replay."""
+
+    def decode(self, received):
+        replay = Event(id=f"replay-{received.payload!r}", source="/halon", type="x.replay", time_us=0)
+        identity = hashlib.blake2b(received.payload, digest_size=16).digest()
+        return [Once(identity=identity, signed_us=received.received_us, otherwise=(replay,)), *super().decode(received)]
+
+
+def test_a_signing_counts_once_and_a_replay_is_told_in_its_place(tmp_path, rules):
+    """Over a restart too; and what was signed before ids are known is a replay whatever it is."""
+
+    async def first(stage):
+        stage.pipeline.decoder = SigningDecoder()
+        tokens = [stage.door.event("1"), stage.door.event("1"), stage.door.put(b"{"), stage.door.event("2")]
+        await until_async(lambda: stage.door.acknowledged == tokens)
+        judged = [each for batch in stage.notes.batches for each in batch.judged]
+        assert [kind for _, kind, _ in judged] == ["x.bad", "x.replay", "x.bad"]
+        assert await stage.store.read(lambda connection: deadletters.count(connection)) == 1
+
+    async def second(stage):
+        stage.pipeline.decoder = SigningDecoder()
+        await stage.store.read(lambda connection: stage.pipeline._seen.load(connection, stage.clock.now_us()))
+        token = stage.door.event("1")
+        await until_async(lambda: token in stage.door.acknowledged)
+        stage.pipeline._seen.floor_us = stage.clock.now_us() + 1
+        token = stage.door.event("3")
+        await until_async(lambda: token in stage.door.acknowledged)
+        judged = [each for batch in stage.notes.batches for each in batch.judged]
+        assert [(kind, verdict) for _, kind, verdict in judged] == [("x.replay", "duplicate"), ("x.replay", "new")]
+
+    play(tmp_path, rules, first)
+    play(tmp_path, rules, second)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("engine.cli.steering:resume", "Let containment go on."),
     "reload": ("engine.cli.steering:reload", "Read rules and config again."),
     "deadletters": ("engine.cli.deadletters:deadletters", "List, show, retry and drop messages that were no events."),
+    "sign": ("engine.cli.sign:sign", "Make keys for sources that sign, and sign messages."),
     "audit": ("engine.cli.audit:audit", "Verify the audit log."),
     "forensics": ("engine.cli.forensics:forensics", "Examine models and data: files become findings."),
     "checkpoints": ("engine.cli.checkpoints:checkpoints", "List, add and judge what models are restored from."),

@@ -39,6 +39,7 @@ class Message(Struct, frozen=True):
     size_bytes: int
     qos: int = 1
     retained: bool = False
+    redelivered: bool = False
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
     problem: str = ""

@@ -43,6 +43,10 @@ class Received(Struct, frozen=True):
     events: "tuple[Event | DeadLetter, ...] | None" = None
     retried: bool = False
     """It was a dead letter, which an operator has tried again."""
+    proved: bool = False
+    """Its signature was right; what it holds need not be signed any more."""
+    redelivered: bool = False
+    """The broker says that it may have delivered it before."""
     problem: str = ""
 
 
@@ -61,6 +65,18 @@ class DeadLetter(Struct, frozen=True):
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
     retained: bool = False
+    proved: bool = False
+
+
+class Once(Struct, frozen=True):
+    """Stands before what a signed message gives: this signing must not have come before, nor before ids are known.
+
+    Else the rest of the message is left out, and `otherwise` comes in its place.
+    """
+
+    identity: bytes
+    signed_us: int
+    otherwise: tuple[Event, ...] = ()
 
 
 class IntakeStatus(Struct, frozen=True):

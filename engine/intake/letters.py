@@ -28,6 +28,7 @@ def letter(received: Received, reason: str, payload: bytes | None = None) -> Dea
         content_type=received.content_type if payload is None else "",
         properties=received.properties if payload is None else (),
         retained=received.retained,
+        proved=received.proved,
     )
 
 

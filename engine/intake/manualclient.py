@@ -223,6 +223,7 @@ class ManualClient(aiomqtt.Client):
                 size_bytes=len(message.payload),
                 qos=message.qos,
                 retained=message.retain,
+                redelivered=bool(message.dup),
                 content_type=content_type,
                 properties=properties,
                 problem=problem,

@@ -188,6 +188,7 @@ class MqttIntake:
                 content_type=message.content_type,
                 properties=message.properties,
                 retained=message.retained,
+                redelivered=message.redelivered,
                 problem=message.problem,
             )
         )

@@ -155,6 +155,7 @@ class PacketReader:
             size_bytes=end - payload_at,
             qos=qos,
             retained=bool(flags & 1),
+            redelivered=bool(flags & 8),
             content_type=content_type,
             properties=properties,
             problem=problem,

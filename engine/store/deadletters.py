@@ -14,7 +14,7 @@ PAYLOAD_BYTES_MAX = 65_536
 class DeadLetter(Struct, frozen=True):
     """A message that could not be taken as an event: where it came from, why, and the beginning of it.
 
-    `content_type`, `properties` (MQTT 5) and `retained` came beside the payload.
+    `content_type`, `properties` (MQTT 5) and `retained` came beside the payload; `proved`: its signature was right.
     """
 
     at_us: int
@@ -27,6 +27,7 @@ class DeadLetter(Struct, frozen=True):
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
     retained: bool = False
+    proved: bool = False
 
     @property
     def whole(self) -> bool:
@@ -34,7 +35,7 @@ class DeadLetter(Struct, frozen=True):
         return self.payload_bytes in {-1, len(self.payload)}
 
 
-_COLUMNS = "at_us, source, topic, reason, payload_bytes, payload, content_type, properties, retained"
+_COLUMNS = "at_us, source, topic, reason, payload_bytes, payload, content_type, properties, retained, proved"
 _PROPERTIES = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -42,7 +43,7 @@ def put(connection: sqlite3.Connection, letter: DeadLetter, *, kept_max: int) ->
     """Keep a letter, and no more than `kept_max` in all."""
     size = letter.payload_bytes if letter.payload_bytes >= 0 else len(letter.payload)
     connection.execute(
-        f"INSERT INTO deadletters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO deadletters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             letter.at_us,
             letter.source,
@@ -53,6 +54,7 @@ def put(connection: sqlite3.Connection, letter: DeadLetter, *, kept_max: int) ->
             letter.content_type,
             msgspec.json.encode(letter.properties).decode(),
             letter.retained,
+            letter.proved,
         ),
     )
     connection.execute(
@@ -86,7 +88,7 @@ def drop(connection: sqlite3.Connection, letter: int | None = None) -> int:
 
 
 def _letter(row: Any) -> DeadLetter:
-    number, at_us, source, topic, reason, size, payload, content_type, properties, retained = row
+    number, at_us, source, topic, reason, size, payload, content_type, properties, retained, proved = row
     return DeadLetter(
         id=number,
         at_us=at_us,
@@ -98,4 +100,5 @@ def _letter(row: Any) -> DeadLetter:
         content_type=content_type,
         properties=_PROPERTIES.decode(properties),
         retained=bool(retained),
+        proved=bool(proved),
     )

@@ -34,6 +34,8 @@ class SeenIds:
         self._slices: deque[tuple[int, set[bytes]]] = deque()
         self._count = 0
         self.forgotten_early = 0
+        self.floor_us = 0
+        """What arrived before this may be forgotten although the horizon reaches it, since there was too much."""
 
     def reconfigure(self, *, horizon_us: int) -> None:
         """Another horizon from now on; what was forgotten under a shorter one is not known again."""
@@ -86,6 +88,7 @@ class SeenIds:
         while self._count > self._ids_max and len(self._slices) > 1:
             self.forgotten_early += len(self._slices[0][1])
             self._drop_oldest()
+            self.floor_us = self._slices[0][0]
 
     def _forget(self, now_us: int) -> None:
         # A slice goes when its youngest id is older than the horizon.

@@ -108,6 +108,7 @@ def test_seen_ids_are_bounded_and_count_what_went_early():
         ids.add(number.to_bytes(16, "big"), number)
     assert len(ids) <= 80
     assert ids.forgotten_early + len(ids) == 1_000
+    assert 900 < ids.floor_us < 999, "what arrived since then is known"
     assert (999).to_bytes(16, "big") in ids
 
 

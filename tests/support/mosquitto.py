@@ -6,6 +6,8 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tests.support.realparts import free_port, listening, missing, need
 from tests.support.wait import until
@@ -99,8 +101,22 @@ def need_library(name: str) -> str:
     return str(found) if found else missing(f"`{name}` is not installed: apt-get install mosquitto")
 
 
-def publish(port: int, messages: Iterable[tuple[str, bytes]], *, version5: bool = False, qos: int = 1) -> None:
-    """Publish (topic, payload) pairs from a client of its own; returns when the broker has acknowledged all."""
+def publish(
+    port: int,
+    messages: Iterable[tuple[str, bytes]],
+    *,
+    version5: bool = False,
+    qos: int = 1,
+    properties: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Publish (topic, payload) pairs from a client of its own; returns when the broker has acknowledged all.
+
+    `properties` are user properties of each of them, which take `version5`.
+    """
+    beside = None
+    if properties:
+        beside = Properties(PacketTypes.PUBLISH)
+        beside.UserProperty = list(properties)
     client = paho.Client(
         CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5 if version5 else paho.MQTTv311, reconnect_on_failure=False
     )
@@ -108,7 +124,7 @@ def publish(port: int, messages: Iterable[tuple[str, bytes]], *, version5: bool 
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
-        sent = [client.publish(topic, payload, qos=qos) for topic, payload in messages]
+        sent = [client.publish(topic, payload, qos=qos, properties=beside) for topic, payload in messages]
         for each in sent:
             each.wait_for_publish(30)
             assert each.is_published()
