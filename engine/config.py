@@ -67,9 +67,13 @@ class BrokerConfig(Struct, frozen=True):
 
 
 class EventMap(Struct, frozen=True):
-    """`map` of a `json` topic: CEL over `topic` (list of levels) and `payload` for each attribute of the event."""
+    """`map` of a `json` topic: CEL over `topic` (list of levels) and `payload` for each attribute of the event.
+
+    `each` gives the list whose items are the payloads, where one message brings several.
+    """
 
     type: str
+    each: str = ""
     source: str = ""
     subject: str = ""
     id: str = ""

@@ -67,12 +67,23 @@ What is not on this page comes as `format = "json"` with a `map`: a CEL expressi
 | `source` | text | the door and the topic or sender |
 | `time` | a timestamp, RFC 3339 text, or seconds since 1970 | the time of arrival |
 | `data` | anything | `payload` |
+| `each` | a list: every item of it is an event, and is `payload` in the other expressions | the message is one event |
 
 ```toml
 topics = [
   { filter = "sensors/+/metrics", format = "json", map = {
       type = "'resource.sample'", subject = "topic[1]", time = "payload.ts / 1000.0",
       data = "{'host': topic[1], 'temperature_c': payload.temp, 'cpu': payload.cpu / 100.0}" } },
+]
+```
+
+Several events in one message, as Telegraf, Vector and Fluent Bit batch them, with what stands beside the list:
+
+```toml
+topics = [
+  { filter = "batch/+", format = "json", map = {
+      each = "payload.metrics.map(one, {'host': payload.host, 'one': one})", type = "'endpoint.health'",
+      subject = "payload.host", time = "payload.one.timestamp", data = "payload.one.fields" } },
 ]
 ```
 

@@ -61,6 +61,19 @@ class Formats:
                 each if isinstance(each, DeadLetter) else _permitted(each, received, topic)
                 for each in self._produced(received, topic)
             ]
+        if mapper is not None and mapper.splits:
+            decoded = mapper.events(
+                received.payload,
+                topic=received.topic,
+                source=_source(received),
+                arrived_us=received.received_us,
+                events_max=self._events_max,
+                retained=received.retained,
+            )
+            events = [_permitted(each, received, topic) for each in decoded.events]
+            if not decoded.malformed:
+                return events
+            return [*events, letter(received, joined_reasons(decoded.malformed))]
         if mapper is not None:
             event = mapper.event(
                 received.payload,

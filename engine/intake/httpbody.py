@@ -1,7 +1,7 @@
 """The body of a request and the headers that are part of it to events, by the format of its sender.
 
-`engine.intake.http` calls it once the request is proved. CloudEvents and mapped JSON are taken as a whole or not at
-all, since their sender was made for Halon and hears what is wrong; of what other programs send the good is taken.
+`engine.intake.http` calls it once the request is proved. CloudEvents are taken as a whole or not at all, since their
+sender was made for Halon and hears what is wrong; of what other programs send the good is taken.
 """
 
 from collections.abc import Mapping
@@ -44,6 +44,10 @@ def decode_body(sender: Sender, received: Received, *, events_max: int) -> Decod
         case "json":
             assert sender.mapper is not None, "checked when the sender was made"
             arrived_us = received.received_us
+            if sender.mapper.splits:
+                return sender.mapper.events(
+                    received.payload, topic=received.topic, source=source, arrived_us=arrived_us, events_max=events_max
+                )
             answer = sender.mapper.event(received.payload, topic=received.topic, source=source, arrived_us=arrived_us)
         case producer:
             message = Message(

@@ -1,7 +1,8 @@
 """Plain JSON without an envelope to an `Event`, by the CEL expressions of a topic's or sender's `map`.
 
 `type`, `source`, `subject`, `id`, `time` and `data` are each an expression over `topic` (the levels of the topic) and
-`payload`. `engine.intake.formats` uses it for MQTT, `engine.intake.http` for senders of plain JSON.
+`payload`; with `each`, an expression that gives a list, every item of it is such a payload and an event of its own.
+`engine.intake.formats` uses it for MQTT, `engine.intake.httpbody` for senders of plain JSON.
 """
 
 import hashlib
@@ -17,11 +18,12 @@ from engine.cel.environment import CelEnvironment
 from engine.cel.problems import CelProblem
 from engine.cel.runtime import Want
 from engine.clock import SECOND_US, TIME_MAX_US, TIME_MIN_US, parse_time_us
-from engine.cloudevents import SPEC_VERSION, Malformed, event_from
+from engine.cloudevents import SPEC_VERSION, Decoded, Malformed, event_from
 from engine.config import EventMap
 from engine.model import Event, Json
 
 _WANTED = {
+    "each": Want.ANY,
     "type": Want.STRING,
     "source": Want.STRING,
     "subject": Want.ANY,
@@ -42,6 +44,37 @@ class EventMapper:
     def __init__(self, expressions: dict[str, Expression]) -> None:
         self._expressions = expressions
 
+    @property
+    def splits(self) -> bool:
+        """Whether one message may bring several events."""
+        return "each" in self._expressions
+
+    def events(
+        self, raw: bytes, *, topic: str, source: str, arrived_us: int, events_max: int, retained: bool = False
+    ) -> Decoded:
+        """A message to the events of its items, and why some of them are none. `source` as for `event`."""
+        try:
+            payload: Json = _ANY.decode(raw)
+            items = self._value("each", Scope(topic=tuple(topic.split("/")), payload=payload), _as_items)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            # Said by what says it for any message
+            made = self.event(raw, topic=topic, source=source, arrived_us=arrived_us, retained=retained)
+            return Decoded([], [made if isinstance(made, Malformed) else Malformed("not JSON")])
+        except Unmapped as error:
+            return Decoded([], [Malformed(str(error))])
+        if len(items) > events_max:
+            return Decoded([], [Malformed(f"{len(items)} items in one message; at most {events_max} are taken")])
+        decoded = Decoded([], [])
+        for index, item in enumerate(items):
+            # Equal items of one message are several; those of a second delivery are the same
+            identity = b"%d\0%b" % (index, _encoded(item))
+            made = self._mapped(item, identity, topic, source, arrived_us, retained=retained)
+            if isinstance(made, Malformed):
+                decoded.malformed.append(Malformed(f"item {index}: {made.reason}"))
+            else:
+                decoded.events.append(made)
+        return decoded
+
     def event(
         self, raw: bytes, *, topic: str, source: str, arrived_us: int, retained: bool = False
     ) -> Event | Malformed:
@@ -60,6 +93,11 @@ class EventMapper:
             return Malformed(f"not JSON: {error}")
         except RecursionError:
             return Malformed("nested too deeply")
+        return self._mapped(payload, raw, topic, source, arrived_us, retained=retained)
+
+    def _mapped(
+        self, payload: Json, raw: bytes, topic: str, source: str, arrived_us: int, *, retained: bool
+    ) -> Event | Malformed:
         scope = Scope(topic=tuple(topic.split("/")), payload=payload)
         try:
             mapped_us = self._value("time", scope, _as_time_us)
@@ -151,6 +189,16 @@ def _as_time_us(value: Any) -> int | None:
             return round(value * SECOND_US)
         case _:
             raise ValueError(f"{_word(value)} is no time")
+
+
+def _as_items(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"{_word(value)} is no list")
+
+
+def _encoded(item: Any) -> bytes:
+    return msgspec.json.encode(item, order="deterministic")
 
 
 def _as_json(value: Any) -> Json:

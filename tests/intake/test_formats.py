@@ -210,3 +210,13 @@ def test_what_a_producers_message_lacks_is_one_letter_beside_its_events():
         received(json.dumps(good).encode(), topic="k8s")
     )
     assert told.type == VIOLATION
+
+
+def test_a_json_topic_may_bring_several_events_in_one_message():
+    """What of the list can't be one is told in one letter, which keeps the message."""
+    topic = TopicConfig(filter="m", format="json", map=EventMap(each="payload", type="payload.type"))
+    formats = Formats(Config(mqtt=(MqttConfig(name="site", topics=(topic,)),)))
+    good, bad = formats.decode(received(b'[{"type": "a"}, {}]', topic="m"))
+    assert (good.type, good.source) == ("a", "/site/m")
+    assert bad.reason.startswith("item 1: `map.type`: ")
+    assert [each.type for each in formats.decode(received(b'[{"type": "a"}, {"type": "b"}]', topic="m"))] == ["a", "b"]

@@ -2,11 +2,13 @@
 
 import pytest
 
+from engine.cel.environment import CelEnvironment
 from engine.clock import VirtualClock
 from engine.cloudevents import Malformed
-from engine.config import SenderConfig
+from engine.config import EventMap, SenderConfig
 from engine.intake.contract import Received
 from engine.intake.httpbody import HEADERS_MAX, NotDecoded, decode_body, kept_headers
+from engine.intake.mapping import compile_map
 from engine.intake.senders import Sender
 
 CE = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "a.b"}
@@ -57,3 +59,12 @@ def test_what_a_producer_sends_is_taken_in_parts(sender):
     answer = decode_body(sender(), received(batch, content_type="application/cloudevents-batch+json"), events_max=9)
     assert isinstance(answer, NotDecoded)
     assert answer.status == 400
+
+
+def test_a_map_with_each_takes_what_is_good(sender):
+    """As of a producer: the sender of such lists is a program that can't be made to send better."""
+    mapper = compile_map(EventMap(each="payload", type="payload.type"), CelEnvironment({}))
+    made = sender(format="json", map=EventMap(each="payload", type="payload.type"))
+    made.mapper = mapper
+    decoded = decode_body(made, received(b'[{"type": "a"}, 7]'), events_max=9)
+    assert ([each.type for each in decoded.events], len(decoded.malformed)) == (["a"], 1)

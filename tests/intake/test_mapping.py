@@ -118,3 +118,57 @@ def test_expressions_that_do_not_compile_are_named():
     problems = compile_map(EventMap(type="event.type", subject="topic[", id="payload.id"), ENVIRONMENT)
     assert set(problems) == {"type", "subject"}
     assert all(each.message for found in problems.values() for each in found)
+
+
+def split(payload, *, topic="site/gpu-3/metrics", arrived_us=NOW_US, events_max=100, **written):
+    mapper = compile_map(EventMap(**{"type": "'gpu.' + payload.kind", "each": "payload.all", **written}), ENVIRONMENT)
+    assert isinstance(mapper, EventMapper), mapper
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return mapper.events(raw, topic=topic, source="/local/x", arrived_us=arrived_us, events_max=events_max)
+
+
+def test_each_item_of_a_list_is_an_event():
+    """In the other expressions `payload` is the item; `each` may take along what stands beside the list."""
+    decoded = split({"all": [{"kind": "hot"}, {"kind": "cold"}]})
+    assert [(each.type, each.data) for each in decoded.events] == [
+        ("gpu.hot", {"kind": "hot"}),
+        ("gpu.cold", {"kind": "cold"}),
+    ]
+    beside = {"host": "a", "all": [1, 2]}
+    each = "payload.all.map(one, {'kind': payload.host, 'n': one})"
+    assert [one.data for one in split(beside, each=each).events] == [{"kind": "a", "n": 1}, {"kind": "a", "n": 2}]
+    assert split([{"kind": "x"}], each="payload").events[0].type == "gpu.x"
+    assert split({"all": []}).events == []
+
+
+def test_one_bad_item_does_not_hide_the_others():
+    """It is named by its place."""
+    decoded = split({"all": [{"kind": "hot"}, {}, {"kind": 7}]})
+    assert [each.type for each in decoded.events] == ["gpu.hot"]
+    assert [each.reason.partition(":")[0] for each in decoded.malformed] == ["item 1", "item 2"]
+
+
+def test_items_delivered_twice_are_the_same_and_equal_items_are_two():
+    """Where the map names a time; without one, the time of arrival is part of the id."""
+    payload = {"all": [{"kind": "a", "t": 5}, {"kind": "a", "t": 5}]}
+    first, again = split(payload, time="payload.t"), split(payload, time="payload.t", arrived_us=NOW_US + 5)
+    assert first.events == again.events
+    assert len({each.id for each in first.events}) == 2
+    assert split(payload).events[0].id != split(payload, arrived_us=NOW_US + 1).events[0].id
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"{", "not JSON: "),
+        (b"[" * 5_000, "nested too deeply"),
+        ({}, "`map.each`: "),
+        ({"all": 7}, "`map.each`: a value of type int is no list"),
+        ({"all": [{"kind": "a"}] * 101}, "101 items in one message; at most 100 are taken"),
+    ],
+)
+def test_a_message_without_its_list_is_wrong_as_a_whole(payload, reason):
+    """One reason, no events."""
+    decoded = split(payload)
+    assert decoded.events == []
+    assert [each.reason.startswith(reason) for each in decoded.malformed] == [True]
