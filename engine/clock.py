@@ -9,6 +9,7 @@ import heapq
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 SECOND_US = 1_000_000
@@ -139,6 +140,7 @@ def parse_duration_us(text: str) -> int:
     return total
 
 
+@lru_cache(maxsize=1_024)
 def format_duration(duration_us: int) -> str:
     """Microseconds to the shortest exact text that `parse_duration_us` reads back; zero is `0s`."""
     if duration_us == 0:

@@ -14,7 +14,7 @@ from engine.rulefile.rules import RuleSet
 from engine.statechange import Space, StateChange
 
 
-class CoreStep(Struct, frozen=True):
+class CoreStep(Struct, frozen=True, gc=False):
     """What one input gave, each tuple in the order in which it came about.
 
     `opened` holds incidents as they opened, `updated` open incidents that changed, as they now are; `reopened` those of
@@ -78,10 +78,11 @@ class Core:
         self._index = detect.RulesIndex(rules.signals)
         self._finders = self._index.by_type
         self._windows = detect.DetectState(rules.signals, keys_max=limits.keys_max, lateness_us=intake.lateness_max)
-        self._joins = correlate.Joins(rules)
+        joins = correlate.Joins(rules)
         self._matches = correlate.CorrelateState(
-            self._joins, matches_max=limits.matches_per_rule_max, evidence_max=limits.signals_per_incident_max
+            joins, matches_max=limits.matches_per_rule_max, evidence_max=limits.signals_per_incident_max
         )
+        self._correlator = correlate.Correlator(joins, self._matches)
 
     @property
     def rules(self) -> RuleSet:
@@ -115,11 +116,12 @@ class Core:
             self._correlate(gathered, detected.signals)
         elif watches:
             detected = detect.detect(watches, windows, event, at_us)
-            correlated = correlate.correlate(self._joins, matches, detected.signals)
             # What the event set in the past, as a late one may, is due already.
-            if not correlated.fired and not ((windows.queue or matches.queue) and self._may_be_due(core_us)):
-                if detected is detect.NOTHING:
-                    return EMPTY
+            due = (windows.queue or matches.queue) and self._may_be_due(core_us)
+            if detected is detect.NOTHING and not due:
+                return EMPTY
+            correlated = self._correlator.correlate(detected.signals)
+            if not correlated.fired and not due and not matches.queue:
                 return CoreStep(detected.signals, (), correlated.updated, (), (), detected.faults)
             gathered = _Gathered()
             gathered.faults += detected.faults
@@ -127,7 +129,8 @@ class Core:
             self._decide(gathered, correlated)
         else:
             return EMPTY
-        self._fire_timers(gathered, before_us=core_us)
+        if (windows.queue or matches.queue) and self._may_be_due(core_us):
+            self._fire_timers(gathered, before_us=core_us)
         return gathered.step()
 
     def tick(self, now_us: int) -> CoreStep:
@@ -162,9 +165,10 @@ class Core:
         """Take new rules; what belongs to unchanged signals and rules stays, and so do open incidents."""
         self._index = detect.RulesIndex(rules.signals)
         self._finders = self._index.by_type
-        self._joins = correlate.Joins(rules)
+        joins = correlate.Joins(rules)
         self._windows.swap(rules.signals)
-        self._matches.swap(self._joins)
+        self._matches.swap(joins)
+        self._correlator = correlate.Correlator(joins, self._matches)
         self._rules = rules
 
     def close(self, incident: IncidentId, *, reopen_until_us: int | None = None) -> bool:
@@ -227,14 +231,14 @@ class Core:
                 if signal is not None:
                     self._correlate(gathered, (signal,))
             elif matches_us is not None and matches_us < before_us:
-                self._decide(gathered, correlate.fire_wait(self._joins, self._matches))
+                self._decide(gathered, self._correlator.fire_wait())
             else:
                 return
 
     def _correlate(self, gathered: _Gathered, signals: tuple[Signal, ...]) -> None:
         if signals:
             gathered.signals += signals
-            self._decide(gathered, correlate.correlate(self._joins, self._matches, signals))
+            self._decide(gathered, self._correlator.correlate(signals))
 
     def _decide(self, gathered: _Gathered, correlated: correlate.Correlated) -> None:
         for fired in correlated.fired:

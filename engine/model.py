@@ -7,6 +7,7 @@ Every boundary between two parts passes these and nothing looser. Times are micr
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 
 import msgspec
@@ -157,7 +158,7 @@ class LeaseState(StrEnum):
     CONFLICT = "conflict"
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """A CloudEvents 1.0 message. `ext` holds extension attributes; `time_us` is the event's own time."""
 
     id: str
@@ -169,7 +170,7 @@ class Event(Struct, frozen=True):
     ext: dict[str, Json] = {}
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, gc=False):
     """What a detector saw: the value, the threshold it crossed, a sentence, and the ids of the events behind it."""
 
     detail: str
@@ -178,7 +179,7 @@ class Finding(Struct, frozen=True):
     event_ids: tuple[str, ...] = ()
 
 
-class Signal(Struct, frozen=True):
+class Signal(Struct, frozen=True, gc=False):
     """One detector's finding about one key; `event` is the one that completed it (None when a timer did)."""
 
     signal: SignalId
@@ -189,7 +190,7 @@ class Signal(Struct, frozen=True):
     sources: tuple[str, ...] = ()
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, gc=False):
     """An expression or detector that could not be evaluated on an event: counted and shown, never a silent false."""
 
     owner: str
@@ -199,7 +200,7 @@ class Fault(Struct, frozen=True):
     event_id: str = ""
 
 
-class Incident(Struct, frozen=True):
+class Incident(Struct, frozen=True, gc=False):
     """Signals that a rule mapped to one incident type for one key.
 
     `signals` holds the evidence (bounded; `absorbed` counts all that came). At most one incident per (type, key) is
@@ -236,7 +237,7 @@ class Incident(Struct, frozen=True):
     steps_from: tuple[int, int, int] = (0, 0, 0)
 
 
-class Intent(Struct, frozen=True):
+class Intent(Struct, frozen=True, gc=False):
     """A step that was decided and is durably recorded before anything is done; `id` is its idempotency key.
 
     `trigger_us` is the time of the event that completed the incident, from which latency is counted.
@@ -382,7 +383,7 @@ class Lease(Struct, frozen=True):
 
 def incident_id(incident: IncidentType, key: Key, trigger: str) -> IncidentId:
     """A short id that is the same live, replayed and after a crash: it hashes type, key and the completing trigger."""
-    return IncidentId(f"inc-{_digest(incident, repr(key), trigger)[:12]}")
+    return IncidentId(f"inc-{_digest(incident, _key_text(key), trigger)[:12]}")
 
 
 def intent_id(incident: IncidentId, phase: Phase, step: int, action: str) -> IntentId:
@@ -393,6 +394,11 @@ def intent_id(incident: IncidentId, phase: Phase, step: int, action: str) -> Int
 def lease_id(action: str, target: Target) -> LeaseId:
     """One lease per (action, target), however many incidents hold it."""
     return LeaseId(f"lease-{_digest(action, target.kind, target.name)[:12]}")
+
+
+@lru_cache(maxsize=4_096)
+def _key_text(key: Key) -> str:
+    return repr(key)
 
 
 def _digest(*parts: str) -> str:

@@ -15,7 +15,7 @@ class Space(StrEnum):
     MATCHES = "matches"
 
 
-class StateChange(Struct, frozen=True):
+class StateChange(Struct, frozen=True, gc=False):
     """The state of one (owner, key) as it is now; `state` None: it is gone.
 
     It belongs to the rule text that `digest` stands for and to the format `version`; with others it is thrown away.

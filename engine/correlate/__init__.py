@@ -2,7 +2,6 @@
 
 from engine.correlate.joins import Joins as Joins
 from engine.correlate.run import Correlated as Correlated
+from engine.correlate.run import Correlator as Correlator
 from engine.correlate.run import Fired as Fired
-from engine.correlate.run import correlate as correlate
-from engine.correlate.run import fire_wait as fire_wait
 from engine.correlate.state import CorrelateState as CorrelateState

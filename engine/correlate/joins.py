@@ -9,12 +9,26 @@ from engine.rulefile.rules import AnyOf, Rule, RuleSet, Sequence
 class Join:
     """One rule as the matcher reads it."""
 
-    __slots__ = ("at_least", "by", "corroborate", "memoryless", "names", "places", "rule", "sequence", "within_us")
+    __slots__ = (
+        "at_least",
+        "by",
+        "corroborate",
+        "incident",
+        "memoryless",
+        "names",
+        "names_len",
+        "places",
+        "rule",
+        "sequence",
+        "within_us",
+    )
 
     def __init__(self, rule: Rule) -> None:
         of = rule.when.of
         self.rule = rule
         self.by = frozenset(rule.by)
+        self.names_len = len(self.by)
+        self.incident = rule.incident
         self.names = of.signals
         self.sequence = isinstance(of, Sequence)
         self.places: dict[SignalId, tuple[int, ...]] = {

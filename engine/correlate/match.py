@@ -55,7 +55,8 @@ class MatchState:
 
     def forget(self) -> None:
         """Everything but the signals of `none`: the next match needs new evidence."""
-        self.newest, self.chains, self.sources, self.pending = {}, [], {}, None
+        if self.newest:
+            self.newest, self.chains, self.sources, self.pending = {}, [], {}, None
 
     def dump(self) -> bytes:
         """The whole state. As JSON: events may hold integers that msgpack has no room for."""
@@ -133,30 +134,35 @@ def _in_order(signals: Iterable[Signal]) -> tuple[Signal, ...]:
 def _follow(join: Join, state: MatchState, signal: Signal) -> tuple[Signal, ...] | None:
     """`sequence`: for each place the chain up to it that began last; the signal extends those it can."""
     names, within_us = join.names, join.within_us
-    if not state.chains:
-        state.chains = [()] * len(names)
+    chains = state.chains
+    if not chains:
+        chains = state.chains = [()] * len(names)
     complete: tuple[Signal, ...] | None = None
     # From the last place to the first, so that one signal does not take two places.
     for place in join.places[signal.signal]:
-        before = state.chains[place - 1] if place else ()
-        if place and (not before or signal.at_us < before[-1].at_us):
-            continue
-        chain = (*before, signal)
-        _keep(state, place, chain)
-        for later in range(place + 1, len(names)):
+        chain: tuple[Signal, ...] = (signal,)
+        if place:
+            before = chains[place - 1]
+            if not before or signal.at_us < before[-1].at_us:
+                continue
+            chain = (*before, signal)
+        _keep(chains, place, chain)
+        later = place + 1
+        while later < len(names):
             # It came late: what should follow it may be here already.
             after = state.newest.get(names[later])
             if after is None or after.at_us <= chain[-1].at_us:
                 break
             chain = (*chain, after)
-            _keep(state, later, chain)
+            _keep(chains, later, chain)
+            later += 1
         whole = len(chain) == len(names)
         if whole and complete is None and (within_us is None or chain[-1].at_us - chain[0].at_us <= within_us):
             complete = chain
     return complete
 
 
-def _keep(state: MatchState, place: int, chain: tuple[Signal, ...]) -> None:
-    known = state.chains[place]
+def _keep(chains: list[tuple[Signal, ...]], place: int, chain: tuple[Signal, ...]) -> None:
+    known = chains[place]
     if not known or chain[0].at_us >= known[0].at_us:
-        state.chains[place] = chain
+        chains[place] = chain

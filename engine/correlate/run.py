@@ -15,7 +15,7 @@ from engine.model import Incident, IncidentState, Key, Mode, PlaybookId, Severit
 from engine.rulefile.rules import Rule
 
 
-class Fired(Struct, frozen=True):
+class Fired(Struct, frozen=True, gc=False):
     """A rule that fired: the incident it opened (`fresh`), opened again (`again`) or fed, and what is to be decided.
 
     `playbook` is None where there is none, or where it was decided for this incident before. `steps_before` counts the
@@ -33,7 +33,7 @@ class Fired(Struct, frozen=True):
     again: bool = False
 
 
-class Correlated(Struct, frozen=True):
+class Correlated(Struct, frozen=True, gc=False):
     """What signals did: the rules that fired, in order, and the open incidents that changed, as they now are."""
 
     fired: tuple[Fired, ...] = ()
@@ -43,59 +43,78 @@ class Correlated(Struct, frozen=True):
 _NOTHING = Correlated()
 
 
-class _Run:
-    """One call: gathers what fired and what changed."""
-
-    __slots__ = ("fired", "joins", "state", "touched")
+class Correlator:
+    """The rules and what they remember. A call gathers what fires and what changes, and leaves with it."""
 
     def __init__(self, joins: Joins, state: CorrelateState) -> None:
-        self.joins = joins
-        self.state = state
-        self.fired: list[Fired] = []
-        self.touched: dict[str, Open] = {}
+        self._joins = joins
+        self._state = state
+        self._fired: list[Fired] = []
+        self._touched: dict[str, Open] = {}
 
-    def take(self, signal: Signal) -> None:
+    def correlate(self, signals: Sequence[Signal]) -> Correlated:
+        """The signals of one event, in order, to the rules that fire and the incidents that change."""
+        if self._joins.unwanted:
+            for signal in signals:
+                for join in self._joins.unwanted.get(signal.signal, ()):
+                    key = join.key_of(signal.key)
+                    remember_unwanted(join, self._state.touch(join, key), signal)
+        for signal in signals:
+            self._take(signal)
+        return self._result() if self._fired or self._touched else _NOTHING
+
+    def fire_wait(self) -> Correlated:
+        """Deal with the wait that is over next."""
+        self._end_wait(*self._state.pop_due())
+        return self._result()
+
+    def _take(self, signal: Signal) -> None:
         """One wanted signal: absorbed by the open incidents of its rules' types, then given to the rules."""
-        wanted = self.joins.wanted.get(signal.signal, ())
+        wanted = self._joins.wanted.get(signal.signal)
+        if wanted is None:
+            return
+        self._absorb_by_type(wanted, signal)
+        for join in wanted:
+            key = signal.key if len(signal.key) == join.names_len else join.key_of(signal.key)
+            if join.memoryless:
+                self._fire(join, key, (signal,), signal, signal.at_us)
+                continue
+            state = self._state.touch(join, key)
+            matched = take(join, state, signal)
+            if matched is not None:
+                self._complete(join, key, state, matched, signal)
+
+    def _absorb_by_type(self, wanted: Sequence[Join], signal: Signal) -> None:
         absorbed: tuple[str, ...] = ()
         for join in wanted:
-            opened = self.state.find_open(join.rule.incident, join.key_of(signal.key))
+            opened = self._state.find_open(join.incident, join.key_of(signal.key))
             if opened is not None and opened.incident.id not in absorbed:
                 absorbed = (*absorbed, opened.incident.id)
                 self._absorb(opened, (signal,), signal.at_us)
-        for join in wanted:
-            self._match(join, signal)
 
-    def _match(self, join: Join, signal: Signal) -> None:
-        key = join.key_of(signal.key)
-        if join.memoryless:
-            self.fire(join, key, (signal,), signal, signal.at_us)
-            return
-        state = self.state.touch(join, key)
-        matched = take(join, state, signal)
-        if matched is None:
-            return
+    def _complete(self, join: Join, key: Key, state: MatchState, matched: tuple[Signal, ...], signal: Signal) -> None:
+        """A match is there: fire, or wait whether something voids it."""
         end_us = matched[-1].at_us if join.sequence else max(each.at_us for each in matched)
         wait_us = join.rule.when.wait_us
         if not wait_us:
             state.forget()
-            self.fire(join, key, matched, signal, end_us)
+            self._fire(join, key, matched, signal, end_us)
         elif state.pending is None:
             state.pending = Pending(due_us=end_us + wait_us, end_us=end_us, signals=matched, completing=signal)
-            self.state.schedule(join.rule.id, key, state)
+            self._state.schedule(join.rule.id, key, state)
 
-    def end_wait(self, join: Join, key: Key, state: MatchState) -> None:
+    def _end_wait(self, join: Join, key: Key, state: MatchState) -> None:
         """A wait is over and nothing voided its match."""
         pending = state.pending
         assert pending is not None, "a wait that ended had a match"
         state.forget()
-        self.fire(join, key, pending.signals, pending.completing, pending.due_us)
+        self._fire(join, key, pending.signals, pending.completing, pending.due_us)
 
-    def fire(self, join: Join, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> None:
+    def _fire(self, join: Join, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> None:
         """Open the incident, or feed the open one."""
         rule = join.rule
-        opened = self.state.find_open(rule.incident, key)
-        closed = self.state.find_closed(rule.incident, key, at_us) if opened is None else None
+        opened = self._state.find_open(rule.incident, key)
+        closed = self._state.find_closed(rule.incident, key, at_us) if opened is None else None
         fresh = opened is None and closed is None
         if closed is not None:
             opened = closed
@@ -108,12 +127,12 @@ class _Run:
         playbook = _undecided(opened, rule)
         before = opened.steps
         if playbook is not None:
-            self.state.changed(opened)
+            self._state.changed(opened)
             opened.decided[playbook] = rule.mode
-            more = self.joins.steps(playbook)
+            more = self._joins.steps(playbook)
             opened.steps = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
         again = closed is not None
-        self.fired.append(Fired(opened.incident, rule, fresh, at_us, completing, matched, playbook, before, again))
+        self._fired.append(Fired(opened.incident, rule, fresh, at_us, completing, matched, playbook, before, again))
 
     def _open(self, rule: Rule, key: Key, matched: tuple[Signal, ...], completing: Signal, at_us: int) -> Open:
         event = completing.event
@@ -127,14 +146,14 @@ class _Run:
             IncidentState.OPEN,
             opened_us=at_us,
             updated_us=at_us,
-            signals=matched[: self.state.evidence_max],
+            signals=matched[: self._state.evidence_max],
             absorbed=len(matched),
             mode=rule.mode,
             playbook=rule.playbook,
             tags=rule.tags,
         )
         opened = Open(incident=incident)
-        self.state.open(opened)
+        self._state.open(opened)
         return opened
 
     def _reopen(self, closed: Open, rule: Rule) -> None:
@@ -142,27 +161,28 @@ class _Run:
         incident = closed.incident
         closed.incident = msgspec.structs.replace(
             incident,
-            signals=incident.signals[: self.state.evidence_max // 2],
+            signals=incident.signals[: self._state.evidence_max // 2],
             mode=rule.mode,
             reopened=incident.reopened + 1,
             steps_from=closed.steps,
         )
         closed.decided = {}
-        self.state.open(closed)
+        self._state.open(closed)
         self._note(closed)
 
     def _complete_evidence(self, opened: Open, matched: Sequence[Signal], at_us: int) -> None:
         """Signals from before the incident that now speak for it too, while there is room for them."""
         signals = opened.incident.signals
-        room = max(0, self.state.evidence_max - len(signals))
+        room = max(0, self._state.evidence_max - len(signals))
         # The newest is most often the signal that was taken in a moment ago: it spares comparing it with all.
-        missing = [each for each in matched if each is not signals[-1] and each not in signals] if room else []
+        newest = signals[-1] if signals else None
+        missing = [each for each in matched if each is not newest and each not in signals] if room else []
         if missing:
             self._absorb(opened, missing[:room], at_us)
 
     def _absorb(self, opened: Open, signals: Sequence[Signal], at_us: int) -> None:
         incident = opened.incident
-        room = max(0, self.state.evidence_max - len(incident.signals))
+        room = max(0, self._state.evidence_max - len(incident.signals))
         opened.incident = msgspec.structs.replace(
             incident,
             signals=(*incident.signals, *signals[:room]) if room else incident.signals,
@@ -191,36 +211,15 @@ class _Run:
             self._note(opened)
 
     def _note(self, opened: Open) -> None:
-        self.touched[opened.incident.id] = opened
-        self.state.changed(opened)
+        self._touched[opened.incident.id] = opened
+        self._state.changed(opened)
 
-    def result(self) -> Correlated:
-        """What came of it all."""
-        if not self.fired and not self.touched:
-            return _NOTHING
-        return Correlated(tuple(self.fired), tuple(each.incident for each in self.touched.values()))
-
-
-def correlate(joins: Joins, state: CorrelateState, signals: Sequence[Signal]) -> Correlated:
-    """The signals of one event, in order, to the rules that fire and the incidents that change."""
-    if not signals:
-        return _NOTHING
-    run = _Run(joins, state)
-    if joins.unwanted:
-        for signal in signals:
-            for join in joins.unwanted.get(signal.signal, ()):
-                key = join.key_of(signal.key)
-                remember_unwanted(join, state.touch(join, key), signal)
-    for signal in signals:
-        run.take(signal)
-    return run.result()
-
-
-def fire_wait(joins: Joins, state: CorrelateState) -> Correlated:
-    """Deal with the wait that is over next."""
-    run = _Run(joins, state)
-    run.end_wait(*state.pop_due())
-    return run.result()
+    def _result(self) -> Correlated:
+        """What came of it all, handed out."""
+        made = Correlated(tuple(self._fired), tuple([each.incident for each in self._touched.values()]))
+        self._fired.clear()
+        self._touched.clear()
+        return made
 
 
 def _undecided(opened: Open, rule: Rule) -> PlaybookId | None:

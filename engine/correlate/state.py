@@ -92,7 +92,9 @@ class CorrelateState:
             table.states[key] = state
         self._used += 1
         state.used = self._used
-        self._mark(state)
+        if not state.dirty:
+            state.dirty = True
+            self._dirty.append(state)
         return state
 
     def _enter(self, rule: RuleId, table: _Table, key: Key) -> MatchState:
@@ -202,7 +204,7 @@ class CorrelateState:
                 self._forget(self._closed.pop(next(iter(self._closed))))
         for join in self._joins.by_type.get(kind, ()):
             state = self._peek(join.rule.id, key)
-            if state is not None and join.by == {name for name, _ in key}:
+            if state is not None:
                 state.forget()
                 self._mark(state)
         return True
@@ -250,20 +252,26 @@ class CorrelateState:
 
     def drain(self) -> list[StateChange]:
         """What changed since the last call, each (owner, key) once."""
-        changes: dict[tuple[str, Key], StateChange] = dict(self._gone)
+        gone = self._gone
+        changes: list[StateChange] = []
         for state in self._dirty:
             if state.dirty:
                 state.dirty = False
                 rule, key = state.rule, state.key
                 digest = self._joins.rules[rule].digest
-                changes[rule, key] = StateChange(Space.MATCHES, rule, key, digest, state.dump(), match.FORMAT)
+                changes.append(StateChange(Space.MATCHES, rule, key, digest, state.dump(), match.FORMAT))
+                if gone:
+                    gone.pop((rule, key), None)  # it went and came again
         for (kind, key), opened in self._dirty_open.items():
             owner = INCIDENT_OWNER + kind
-            changes[owner, key] = StateChange(Space.MATCHES, owner, key, "", self._row(opened), match.FORMAT)
+            changes.append(StateChange(Space.MATCHES, owner, key, "", self._row(opened), match.FORMAT))
+            if gone:
+                gone.pop((owner, key), None)
+        changes += gone.values()
         self._dirty.clear()
         self._dirty_open.clear()
-        self._gone.clear()
-        return list(changes.values())
+        gone.clear()
+        return changes
 
     def _row(self, opened: Open) -> bytes:
         """An open incident written down. What it absorbed before was written before: long evidence is put together."""

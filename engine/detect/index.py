@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from engine.detect.net import Find, Net, Watches, in_order
 from engine.detect.watch import Watch
-from engine.model import Event, SignalId
+from engine.model import Event, Key, SignalId
 from engine.rulefile.rules import SignalRule
 
 TYPES_MAX = 10_000
@@ -19,10 +19,11 @@ class RulesIndex:
     """The signals by what they listen to, then by what they demand."""
 
     def __init__(self, signals: Mapping[SignalId, SignalRule]) -> None:
+        known: dict[str, dict[str, Key]] = {}
         exact: dict[str, list[Watch]] = {}
         prefixed: dict[str, list[Watch]] = {}
         for place, rule in enumerate(signals.values()):
-            watch, on = Watch(rule, place), rule.on
+            watch, on = Watch(rule, place, known), rule.on
             # Each type meets a signal in one net only: what a prefix of the same signal covers is left out.
             for name in on.exact:
                 if not name.startswith(on.prefixes):

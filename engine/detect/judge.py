@@ -13,15 +13,16 @@ from engine.cel.values import kind_of
 from engine.detect.keystate import KeyState
 from engine.detect.state import DetectState
 from engine.detect.watch import OfEvent, Watch
-from engine.detectors.contract import Observation
 from engine.model import Event, Fault, Finding, Json, Key, Signal, Struct
 from engine.rulefile.rules import SignalRule
 
+KEYS_KNOWN_MAX = 16_384
+"""Keys of one name that are kept at hand, so that all tables meet the same object; past this all are made anew."""
 KEY_CHARS_MAX = 256
 """A longer value of a key is a fault: keys are kept, shown and sent."""
 
 
-class Detected(Struct, frozen=True):
+class Detected(Struct, frozen=True, gc=False):
     """What one event gave."""
 
     signals: tuple[Signal, ...] = ()
@@ -125,24 +126,24 @@ def _observe(watch: Watch, state: DetectState, event: Event, at_us: int) -> Sign
     key = _key(watch, event) if watch.by else ()
     value = None if watch.value is None else _number(watch.value, event)
     if watch.stateless:
-        finding = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
-        return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=(event.source,))
+        finding = Finding(watch.detail, value, None, (event.id,))
+        return Signal(rule.id, key, at_us, finding, event, (event.source,))
     of = None if watch.of is None else _of(watch, watch.of, event)
     kept = state.touch(rule, key)
     if kept.detector is None:
-        found: Finding | None = Finding(detail=watch.detail, value=value, event_ids=(event.id,))
+        found: Finding | None = Finding(watch.detail, value, None, (event.id,))
     else:
-        observation = Observation(at_us=at_us, event_id=event.id, source=event.source, value=value, of=of)
         try:
-            found = kept.detector.update(observation)
+            found = kept.detector.observe(event, at_us, value, of)
             if kept.strict is not None:
-                stricter = kept.strict.update(observation)
+                stricter = kept.strict.observe(event, at_us, value, of)
                 if found is None and stricter is not None:
                     found = _if_watched(stricter, state, key, at_us)
         except Exception as error:  # the event would come again, and end the daemon again, for ever
             raise _Fault("detect", state.renew(rule, key, error)) from error
-    held = _hold(kept, found, event, at_us) if rule.for_us else found
-    state.schedule(rule.id, key, kept)
+    held = _hold(kept, found, event, at_us) if watch.holds else found
+    if watch.timed:
+        state.schedule(rule.id, key, kept)
     return None if held is None else _give(rule, kept, key, at_us, held, event)
 
 
@@ -186,10 +187,18 @@ def _give(
             return None
         kept.given_us = at_us
     sources = () if event is None else (event.source,)
-    return Signal(signal=rule.id, key=key, at_us=at_us, finding=finding, event=event, sources=sources)
+    return Signal(rule.id, key, at_us, finding, event, sources)
 
 
 def _key(watch: Watch, event: Event) -> Key:
+    known, only = watch.known, watch.only
+    if only is not None:
+        try:
+            key = known.get(only(event))
+        except (CelFault, TypeError):
+            key = None  # looked at again below, which says why
+        if key is not None:
+            return key
     parts: list[tuple[str, str]] = []
     for name, expression in watch.by:
         try:
@@ -201,7 +210,12 @@ def _key(watch: Watch, event: Event) -> Key:
         if len(value) > KEY_CHARS_MAX:
             raise _Fault(f"by.{name}", f"the value has {len(value)} characters, at most {KEY_CHARS_MAX} make a key")
         parts.append((name, value))
-    return tuple(parts)
+    key = tuple(parts)
+    if only is not None:
+        if len(known) >= KEYS_KNOWN_MAX:
+            known.clear()
+        known[parts[0][1]] = key
+    return key
 
 
 def _number(expression: OfEvent, event: Event) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from engine.detectors.contract import Detector
-from engine.model import Event
+from engine.model import Event, Key
 from engine.rulefile.rules import SignalRule
 
 FORMAT = 3
@@ -44,18 +44,28 @@ class KeyState:
 
     __slots__ = (
         "detector",
+        "dirty",
         "for_us",
+        "generation",
         "given_us",
         "hold_event",
+        "key",
         "newest_us",
         "queued_us",
+        "signal",
         "since_us",
         "strict",
         "told",
         "used",
     )
 
-    def __init__(self, rule: SignalRule, lateness_us: int) -> None:
+    def __init__(self, rule: SignalRule, lateness_us: int, key: Key = ()) -> None:
+        self.signal = rule.id
+        self.key = key
+        self.dirty = False
+        """Whether it is to be written down."""
+        self.generation = -1
+        """The last generation of the state in which it was touched."""
         self.detector: Detector[Any] | None = None
         if rule.detect is not None:
             self.detector = rule.detect.create()

@@ -42,7 +42,10 @@ class Net:
 
     def finder(self) -> Find:
         """What answers for this net: its only test, where there is but one."""
-        return self._tests[0].find if len(self._tests) == 1 and not self._always else self.find
+        if len(self._tests) == 1 and not self._always:
+            return self._tests[0].find
+        always = self._always
+        return self.find if self._tests else lambda _event: always
 
     def find(self, event: Event) -> Watches:
         """Those that may match the event or have a fault on it."""

@@ -29,20 +29,24 @@ class DetectState:
 
     def __init__(self, signals: Mapping[SignalId, SignalRule], *, keys_max: int, lateness_us: int) -> None:
         self._signals = signals
+        self._labels = _labels(signals)
         self._keys_max = keys_max
         self._lateness_us = lateness_us
         self.watchlist = WatchList()
         self._tables: dict[SignalId, dict[Key, KeyState | bytes]] = {}
         self.queue: list[tuple[int, SignalId, Key]] = []
         """A heap of timers. Some are stale, none is missing: before the first of these times no timer is due."""
-        self._dirty: set[tuple[SignalId, Key]] = set()
+        self._by_use: set[SignalId] = set()
+        """Signals whose table is in the order of last use: kept from the time on when it is half full."""
+        self._dirty: list[KeyState] = []
         self._gone: dict[tuple[str, Key], StateChange] = {}
-        self._young: set[tuple[SignalId, Key]] = set()
+        self._generation = 0
+        self._young: list[KeyState] = []
         """Keys touched in this generation, which ends when they are WARM_MAX."""
-        self._old: set[tuple[SignalId, Key]] = set()
+        self._old: list[KeyState] = []
         """Keys touched in the generation before."""
-        self._cold: set[tuple[SignalId, Key]] = set()
-        """Keys that are made bytes unless they are touched before their turn."""
+        self._cold: list[KeyState] = []
+        """Keys that are made bytes unless they were touched before their turn."""
         self._used = 0
         self.evictions: Counter[SignalId] = Counter()
         self.broken: list[tuple[SignalId, str]] = []
@@ -74,23 +78,46 @@ class DetectState:
 
     def touch(self, rule: SignalRule, key: Key) -> KeyState:
         """The state of a key, made if need be; the one touched longest ago goes when there are too many."""
-        table = self._tables.setdefault(rule.id, {})
-        state = table.pop(key, None)
+        table = self._tables.get(rule.id)
+        if table is None:
+            table = self._tables[rule.id] = {}
+        state = table.get(key)
         if state is None:
-            if len(table) >= self._keys_max:
-                oldest = next(iter(table))
-                del table[oldest]
-                self._dirty.discard((rule.id, oldest))
-                self._gone[rule.id, oldest] = _gone(rule, oldest)
-                self.evictions[rule.id] += 1
-            state = KeyState(rule, self._lateness_us)
+            self._make_room(rule, table)
+            state = table[key] = KeyState(rule, self._lateness_us, key)
         elif isinstance(state, bytes):
-            state = self._unpack(rule, key, state)
-        table[key] = state
+            state = table[key] = self._unpack(rule, key, state)
+        if self._by_use and rule.id in self._by_use:
+            del table[key]
+            table[key] = state
         self._used += 1
         state.used = self._used
-        self._dirty.add((rule.id, key))
+        if not state.dirty:
+            state.dirty = True
+            self._dirty.append(state)
         return state
+
+    def _make_room(self, rule: SignalRule, table: dict[Key, KeyState | bytes]) -> None:
+        """For one key more: the one touched longest ago goes when there are too many."""
+        if 2 * len(table) >= self._keys_max and rule.id not in self._by_use:
+            # Far from the limit nobody asks for the order: it is made once, and kept from here on.
+            in_order = sorted(table.items(), key=lambda item: _used(item[1]))
+            table.clear()
+            table.update(in_order)
+            self._by_use.add(rule.id)
+        if len(table) >= self._keys_max:
+            oldest = next(iter(table))
+            state = table.pop(oldest)
+            if isinstance(state, KeyState):
+                state.dirty = False
+            self._gone[rule.id, oldest] = _gone(rule, oldest)
+            self.evictions[rule.id] += 1
+
+    def _mark(self, state: KeyState) -> None:
+        """It is to be written down."""
+        if not state.dirty:
+            state.dirty = True
+            self._dirty.append(state)
 
     def schedule(self, signal: SignalId, key: Key, state: KeyState) -> None:
         """Call after the state changed: its timer is put in the queue."""
@@ -104,8 +131,12 @@ class DetectState:
 
     def renew(self, rule: SignalRule, key: Key, error: Exception) -> str:
         """The detector of a key failed: the key begins anew; the sentence that says so."""
-        self._tables[rule.id][key] = KeyState(rule, self._lateness_us)
-        self._dirty.add((rule.id, key))
+        table = self._tables[rule.id]
+        failed = table[key]
+        if isinstance(failed, KeyState):
+            failed.dirty = False
+        table[key] = state = KeyState(rule, self._lateness_us, key)
+        self._mark(state)
         method = "" if rule.detect is None else rule.detect.method
         what = f"{type(error).__name__}: {error}"
         return f"`{method}` failed ({what}); what it remembered for {format_key(key)} begins anew"
@@ -135,7 +166,7 @@ class DetectState:
         state = self.peek(signal, key)
         assert state is not None, "what is due is there"
         state.queued_us = None
-        self._dirty.add((signal, key))
+        self._mark(state)
         return due_us, self._signals[signal], key, state
 
     def swap(self, signals: Mapping[SignalId, SignalRule]) -> None:
@@ -144,27 +175,33 @@ class DetectState:
             old, new = self._signals[signal], signals.get(signal)
             if new is None or new.digest != old.digest:
                 self._gone.update({(signal, key): _gone(old, key) for key in table})
-                self._dirty.difference_update([(signal, key) for key in table])
                 del self._tables[signal]
+                self._by_use.discard(signal)
+        for state in self._dirty:
+            state.dirty = state.dirty and state.signal in self._tables
         self._signals = signals
+        self._labels = _labels(signals)
         self.queue = [each for each in self.queue if each[1] in self._tables]
         heapq.heapify(self.queue)
 
     def drain(self) -> list[StateChange]:
         """What changed since the last call, each (signal, key) once."""
-        changes: dict[tuple[str, Key], StateChange] = dict(self._gone)
-        for signal, key in self._dirty:
-            rule, state = self._signals[signal], self._tables[signal][key]
-            blob = state if isinstance(state, bytes) else state.dump()
-            changes[signal, key] = StateChange(
-                space=Space.WINDOWS, owner=signal, key=key, digest=rule.digest, state=blob, version=version(rule)
-            )
-        drained = [changes[each] for each in sorted(changes)]
-        self._young |= self._dirty
+        gone = self._gone
+        changes: list[StateChange] = []
+        for state in self._dirty:
+            if state.dirty:
+                state.dirty = False
+                signal, key = state.signal, state.key
+                digest, number = self._labels[signal]
+                changes.append(StateChange(Space.WINDOWS, signal, key, digest, state.dump(), number))
+                if gone:
+                    gone.pop((signal, key), None)  # it went and came again
+                self._grow_young(state)
+        changes += gone.values()
         self._dirty.clear()
-        self._gone.clear()
-        self._pack_quiet(max(_PACKED_AT_ONCE_MIN, 2 * len(drained)))
-        return drained
+        gone.clear()
+        self._pack_quiet(max(_PACKED_AT_ONCE_MIN, 2 * len(changes)))
+        return changes
 
     def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
         """Take over what was drained, unopened. Yields a sentence for each signal of which rows are thrown away."""
@@ -194,6 +231,7 @@ class DetectState:
         for signal, kept in loaded.items():
             kept.sort(key=itemgetter(0))
             self._tables[signal] = {key: blob for _, key, blob in kept}
+            self._by_use.add(signal)
             self._used = max(self._used, kept[-1][0])
         heapq.heapify(self.queue)
         for (owner, why), keys in unfit.items():
@@ -201,29 +239,34 @@ class DetectState:
 
     def _unpack(self, rule: SignalRule, key: Key, blob: bytes) -> KeyState:
         """The object of what was bytes; a new one, and a note of it, where they can't be read."""
-        state = KeyState(rule, self._lateness_us)
+        state = KeyState(rule, self._lateness_us, key)
         try:
             state.load(blob)
         except msgspec.DecodeError as error:
-            state = KeyState(rule, self._lateness_us)
+            state = KeyState(rule, self._lateness_us, key)
             self.broken.append((rule.id, f"what is remembered for {format_key(key)} can't be read: {error}"))
-            self._dirty.add((rule.id, key))
-        self._young.add((rule.id, key))
+            self._mark(state)
+        self._grow_young(state)
         return state
+
+    def _grow_young(self, state: KeyState) -> None:
+        """It was touched in this generation."""
+        if state.generation != self._generation:
+            state.generation = self._generation
+            self._young.append(state)
 
     def _pack_quiet(self, most: int) -> None:
         """Make bytes of at most so many keys that were not touched for a generation. Nothing may be dirty."""
         if len(self._young) >= WARM_MAX:
-            self._cold |= self._old
-            self._old, self._young = self._young, set()
+            self._cold += self._old
+            self._old, self._young = self._young, []
+            self._generation += 1
         for _ in range(min(most, len(self._cold))):
-            signal, key = place = self._cold.pop()
-            table = self._tables.get(signal)
-            if table is None or place in self._young or place in self._old:
-                continue
-            state = table.get(key)
-            if isinstance(state, KeyState):
-                table[key] = state.dump()
+            state = self._cold.pop()
+            table = self._tables.get(state.signal)
+            touched = state.generation >= self._generation - 1
+            if table is not None and not touched and table.get(state.key) is state:
+                table[state.key] = state.dump()
 
     def _rebuild_heap(self) -> None:
         self.queue = []
@@ -236,6 +279,15 @@ class DetectState:
                 if queued_us is not None:
                     self.queue.append((queued_us, signal, key))
         heapq.heapify(self.queue)
+
+
+def _used(state: KeyState | bytes) -> int:
+    return head(state).used if isinstance(state, bytes) else state.used
+
+
+def _labels(signals: Mapping[SignalId, SignalRule]) -> dict[SignalId, tuple[str, int]]:
+    """What the rows of each signal are marked with: the digest and the version."""
+    return {name: (rule.digest, version(rule)) for name, rule in signals.items()}
 
 
 def _gone(rule: SignalRule, key: Key) -> StateChange:

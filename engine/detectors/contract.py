@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, TypeVar
 import msgspec
 
 from engine.detectors.sample import Sample
-from engine.model import Finding, Json, Struct
+from engine.model import Event, Finding, Json, Struct
 
 ParamsT = TypeVar("ParamsT", bound=msgspec.Struct)
 
@@ -68,9 +68,18 @@ class Detector(ABC, Generic[ParamsT]):
     def update(self, observation: Observation) -> Finding | None:
         """Take one observation in; the finding if the condition holds with it."""
 
+    def observe(self, event: Event, at_us: int, value: float | None, of: Json) -> Finding | None:
+        """The same from the event itself: for methods that need so little of it that an Observation is worth saving."""
+        return self.update(Observation(at_us, event.id, event.source, value, of))
+
     def due_us(self) -> int | None:
         """When `tick` wants to be called next if no event comes before; None for never."""
         return None
+
+    @classmethod
+    def timed(cls) -> bool:
+        """Whether `due_us` may ever give a time."""
+        return cls.due_us is not Detector.due_us
 
     def tick(self, now_us: int) -> Finding | None:
         """Time has come to `now_us` without an event."""

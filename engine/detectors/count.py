@@ -9,7 +9,7 @@ from msgspec import Meta
 from engine.clock import PositiveDuration, format_duration
 from engine.detectors.contract import Detector, Observation, Params
 from engine.detectors.evidence import EVIDENCE_BYTES_MAX, Evidence
-from engine.model import Finding
+from engine.model import Event, Finding, Json
 
 
 class CountParams(Params, frozen=True):
@@ -23,6 +23,9 @@ class _State(msgspec.Struct, array_like=True):
     newest_us: int | None
     stamps: list[int]
     ids: list[str]
+
+
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Count(Detector[CountParams]):
@@ -48,25 +51,34 @@ class Count(Detector[CountParams]):
 
     def __init__(self, params: CountParams) -> None:
         super().__init__(params)
+        # A Duration is a subclass of int, which is slower to reckon with
+        self._within_us = int(params.within)
         self._newest_us: int | None = None
         self._stamps: list[int] = []
         self._evidence = Evidence()
 
     def update(self, observation: Observation) -> Finding | None:
-        at_us, stamps, newest_us = observation.at_us, self._stamps, self._newest_us
-        reach_us = self.params.within + self.lateness_us
+        return self._count(observation.at_us, observation.event_id)
+
+    def observe(self, event: Event, at_us: int, value: float | None, of: Json) -> Finding | None:
+        del value, of
+        return self._count(at_us, event.id)
+
+    def _count(self, at_us: int, event_id: str) -> Finding | None:
+        stamps, newest_us, within_us = self._stamps, self._newest_us, self._within_us
+        reach_us = within_us + self.lateness_us
         if newest_us is None or at_us >= newest_us:
             self._newest_us = at_us
             if stamps and stamps[0] < at_us - reach_us:
                 del stamps[: bisect_left(stamps, at_us - reach_us)]
             stamps.append(at_us)
             needed = self.params.at_least
-            found = len(stamps) >= needed and at_us - stamps[-needed] <= self.params.within
+            found = len(stamps) >= needed and at_us - stamps[-needed] <= within_us
         elif at_us < newest_us - reach_us:
             return None
         else:
             found = self._place_late(at_us)
-        self._evidence.add(observation.event_id)
+        self._evidence.add(event_id)
         return self._find() if found else None
 
     def _place_late(self, at_us: int) -> bool:
@@ -75,7 +87,7 @@ class Count(Detector[CountParams]):
         place = bisect_right(stamps, at_us)
         stamps.insert(place, at_us)
         first, last = max(0, place - needed + 1), min(place, len(stamps) - needed)
-        return any(stamps[i + needed - 1] - stamps[i] <= self.params.within for i in range(first, last + 1))
+        return any(stamps[i + needed - 1] - stamps[i] <= self._within_us for i in range(first, last + 1))
 
     def _find(self) -> Finding:
         needed = self.params.at_least
@@ -86,7 +98,7 @@ class Count(Detector[CountParams]):
         return Finding(detail=detail, value=float(needed), threshold=float(needed), event_ids=ids)
 
     def dump(self) -> bytes:
-        return msgspec.msgpack.encode(_State(self._newest_us, self._stamps, self._evidence.ids))
+        return _encoder.encode(_State(self._newest_us, self._stamps, self._evidence.ids))
 
     def load(self, blob: bytes) -> None:
         state = msgspec.msgpack.decode(blob, type=_State)

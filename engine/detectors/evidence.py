@@ -20,9 +20,10 @@ class Evidence:
 
     def add(self, event_id: str) -> None:
         """Take one in; the oldest goes when there are too many."""
-        if len(self.ids) == IDS_MAX:
-            del self.ids[0]
-        self.ids.append(event_id if len(event_id) <= ID_CHARS_MAX else event_id[:ID_CHARS_MAX])
+        ids = self.ids
+        if len(ids) == IDS_MAX:
+            del ids[0]
+        ids.append(event_id if len(event_id) <= ID_CHARS_MAX else event_id[:ID_CHARS_MAX])
 
     def take(self, most: int) -> tuple[str, ...]:
         """The newest `most` of them, oldest first."""

@@ -96,7 +96,8 @@ def written(at):
     """All rows as the store has them, in no order of use."""
     core = at.core._windows
     for table in core._tables.values():
-        core._dirty.update(("s", key) for key in table)
+        for key in table:
+            core._mark(core.peek("s", key))
     return at.core.drain_changes()
 
 
@@ -141,14 +142,14 @@ def test_rows_of_an_unknown_version_are_begun_anew_with_one_notice_for_the_signa
 
 def test_a_detector_that_throws_is_a_fault_alone_and_its_key_begins_anew(monkeypatch):
     """The event is named, other keys and signals go on, and the key counts again from nothing."""
-    update = Count.update
+    observe = Count.observe
 
-    def thrown(self, observation):
-        if observation.event_id == "e2":
+    def thrown(self, event, *rest):
+        if event.id == "e2":
             raise ZeroDivisionError("by zero")
-        return update(self, observation)
+        return observe(self, event, *rest)
 
-    monkeypatch.setattr(Count, "update", thrown)
+    monkeypatch.setattr(Count, "observe", thrown)
     at = Timeline(COUNT + COUNT.replace("signal.s", "signal.other").replace("at_least = 2", "at_least = 3"))
     at(0).event(subject="a").event(subject="b").event(subject="b")
     assert [(each.owner, each.event_id) for each in at.faults] == [("s", "e2"), ("other", "e2")]
