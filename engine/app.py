@@ -190,7 +190,7 @@ class Daemon:
             feed = Feed(inbox, clock, known=lambda event: digest(event.source, event.id) in seen)
             doors = Doors([heartbeat, feed], inbox)
             readiness.doors = doors
-            keeper = DoorKeeper(doors, inbox, clock)
+            keeper = DoorKeeper(doors, inbox, clock, known=lambda identity: identity in seen)
             try:
                 decoder = ProvenFormats(Formats(config), config)
                 plan = keeper.plan(config, pages=pages.by_path(config.http))

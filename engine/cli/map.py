@@ -16,7 +16,7 @@ from engine.diagnostics import suggest
 from engine.intake.contract import DeadLetter, Received
 from engine.intake.formats import HTTP, Formats
 from engine.intake.producers.table import PRODUCERS
-from engine.model import Struct
+from engine.model import Event, Struct
 
 CLOUDEVENTS = "cloudevents"
 STATUS_NOT_TAKEN = 1
@@ -104,7 +104,7 @@ def _show(formats: Formats, received: Received) -> None:
     for each in formats.decode(received):
         if isinstance(each, DeadLetter):
             letters.append(each)
-        else:
+        elif isinstance(each, Event):
             sys.stdout.write(encode_event(each).decode() + "\n")
     for letter in letters:
         note(f"no event: {letter.reason}", "red")

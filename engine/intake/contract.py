@@ -40,7 +40,7 @@ class Received(Struct, frozen=True):
     content_type: str = ""
     properties: tuple[tuple[str, str], ...] = ()
     retained: bool = False
-    events: "tuple[Event | DeadLetter, ...] | None" = None
+    events: "tuple[Event | DeadLetter | Once, ...] | None" = None
     retried: bool = False
     """It was a dead letter, which an operator has tried again."""
     proved: bool = False

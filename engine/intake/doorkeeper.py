@@ -16,7 +16,8 @@ from engine.clock import Clock
 from engine.config import Config, HttpConfig, IntakeConfig, MqttConfig
 from engine.intake.contract import Doors, Inbox, Intake
 from engine.intake.http import DOOR as HTTP
-from engine.intake.http import HttpIntake, Page, bind
+from engine.intake.http import HttpIntake, Page
+from engine.intake.listening import bind
 from engine.intake.mqtt import MqttIntake, tls_context
 from engine.intake.secretfile import read_secret, secret_path
 from engine.model import Struct
@@ -54,7 +55,11 @@ class Plan(Struct, frozen=True):
 class DoorKeeper:
     """Keeps the doors to the outside; `attach` gives it the group that they run in."""
 
-    def __init__(self, doors: Doors, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self, doors: Doors, inbox: Inbox, clock: Clock, *, known: Callable[[bytes], bool] = lambda _: False
+    ) -> None:
+        """`known` says whether a signing came before."""
+        self._known = known
         self._doors = doors
         self._inbox = inbox
         self._clock = clock
@@ -154,7 +159,15 @@ class DoorKeeper:
             HttpIntake(http, intake, self._inbox, self._clock)
             same = before is not None and (before.listen, before.port) == (http.listen, http.port)
             listeners = old.share_listeners() if same and isinstance(old, HttpIntake) else bind(http)
-            return HttpIntake(http, intake, self._inbox, self._clock, pages=pages, listeners=listeners)
+            return HttpIntake(
+                http,
+                intake,
+                self._inbox,
+                self._clock,
+                pages=pages,
+                listeners=listeners,
+                known=self._known,
+            )
         except (ValueError, OSError) as error:
             raise DoorError(f"the HTTP door: {error}") from error
 
@@ -175,7 +188,11 @@ def _files_of_broker(broker: MqttConfig) -> list[str]:
 
 
 def _files_of_http(http: HttpConfig) -> list[str]:
-    senders = [name for each in http.senders for name in (each.token_file, each.hmac_file)]
+    senders = [
+        name
+        for each in http.senders
+        for name in (each.token_file, each.hmac_file, *(each.signature.key_files if each.signature else ()))
+    ]
     return [http.certificate_file, http.key_file, *senders]
 
 

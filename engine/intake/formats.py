@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from engine.cel.environment import CelEnvironment
 from engine.cloudevents import Malformed, decode, decode_binary, decode_plain
 from engine.config import Config, SenderConfig, TopicConfig
-from engine.intake.contract import DeadLetter, Received
+from engine.intake.contract import DeadLetter, Once, Received
 from engine.intake.letters import batch_letters, joined_reasons, letter
 from engine.intake.mapping import EventMapper, compile_map
 from engine.intake.permits import objection, violation
@@ -42,7 +42,7 @@ class Formats:
         self._topics[HTTP] = [(each, _mapper(each, environment)) for each in senders]
         self._known: dict[tuple[str, str], tuple[TopicConfig, EventMapper | None] | None] = {}
 
-    def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
+    def decode(self, received: Received) -> Sequence[Event | DeadLetter | Once]:
         """The events of a message in their order, and a dead letter for what of it could not become one."""
         if received.events is not None:
             return received.events

@@ -7,7 +7,6 @@ request is taken as a whole or not at all. `engine.app` builds one door from `[h
 import asyncio
 import math
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -17,17 +16,19 @@ from aiohttp import web
 from engine.cel.environment import CelEnvironment
 from engine.clock import SECOND_US, Clock
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
-from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Received
+from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Once, Received
 from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
 from engine.intake.letters import joined_reasons, letter
+from engine.intake.listening import bind, server_tls
 from engine.intake.mapping import EventMapper, compile_map
 from engine.intake.permits import objection, violation
+from engine.intake.proof import REPLAYED, Proof, violation_of
 from engine.intake.senders import Sender
+from engine.intake.signatures import Unproved
 from engine.model import Event
 
 DOOR = "http"
 RETRY_AFTER_S = 1
-BACKLOG = 100
 LEAVE_S = 0.1
 """Between the last connection that is let in and the end of all of them."""
 
@@ -49,8 +50,12 @@ class HttpIntake:
         *,
         pages: Mapping[str, Page] | None = None,
         listeners: Sequence[socket.socket] = (),
+        known: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        """`pages` are served by path to whoever reaches the port; `listeners` are bound sockets, else it binds some."""
+        """`pages` are served by path to whoever reaches the port; `listeners` are bound sockets, else it binds some.
+
+        `known` says whether a signing came before.
+        """
         self.name = DOOR
         self._config = config
         self._inbox = inbox
@@ -60,10 +65,14 @@ class HttpIntake:
         self._bytes_max = intake.in_flight_bytes_max
         environment = CelEnvironment({})
         self._pages = dict(pages or {})
-        self._senders = {each.name: Sender(each, clock, mapper=_mapper(each, environment)) for each in config.senders}
+        self._known = known
+        self._senders = {
+            each.name: Sender(each, clock, mapper=_mapper(each, environment), proof=_proof(each, intake))
+            for each in config.senders
+        }
         if len(self._senders) != len(config.senders):
             raise ValueError("two entries of `http.senders` have one name")
-        self._tls = _server_tls(config)
+        self._tls = server_tls(config)
         self._listeners = list(listeners)
         self._listening = False
         self._paused = False
@@ -161,7 +170,7 @@ class HttpIntake:
         sender = self._senders.get(request.match_info["sender"])
         if sender is None:
             return _refusal(404, "no such sender; `http.senders` in the config names them")
-        if not sender.signs and not sender.knows_token(request.headers.get("Authorization")):
+        if sender.config.token_file and not sender.knows_token(request.headers.get("Authorization")):
             return _refusal(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         if not sender.signs and (busy := _too_often(sender)):
             return busy
@@ -184,10 +193,17 @@ class HttpIntake:
         finally:
             self._reading -= 1
             self._bytes -= reserved
-        return body if isinstance(body, web.Response) else await self._take(request, sender, body)
+        if isinstance(body, web.Response):
+            return body
+        received = self._received(request, sender, body)
+        once = await self._prove(request, sender, received)
+        if isinstance(once, web.Response):
+            return once
+        # A request without proof does not use up the rate of the sender it pretends to be
+        return (sender.signs and _too_often(sender)) or await self._take(sender, received, once)
 
     async def _read(self, request: web.Request, sender: Sender) -> bytes | web.Response:
-        """The body, its signature checked where the sender signs."""
+        """The body; of a sender with `hmac_file` proved."""
         try:
             async with asyncio.timeout(self._config.body_within / SECOND_US):
                 body = await request.read()
@@ -195,24 +211,44 @@ class HttpIntake:
             return _refusal(408, "the body did not come in time", {"Connection": "close"})
         except web.HTTPRequestEntityTooLarge:
             return self._oversized()
-        if sender.signs and (problem := sender.signature_problem(request.headers, body)):
+        if sender.config.hmac_file and (problem := sender.signature_problem(request.headers, body)):
             return _refusal(401, problem)
-        # A request without proof does not use up the rate of the sender it pretends to be
-        return (sender.signs and _too_often(sender)) or body
+        return body
 
-    async def _take(self, request: web.Request, sender: Sender, body: bytes) -> web.Response:
-        """Decode a proved body, hand its events on, and answer once they are durable."""
-        arrived_us = self._clock.now_us()
-        received = Received(
+    def _received(self, request: web.Request, sender: Sender, body: bytes) -> Received:
+        return Received(
             door=self.name,
             token=0,
             topic=f"{DOOR}/{sender.config.name}",
             payload=body,
-            received_us=arrived_us,
+            received_us=self._clock.now_us(),
             size_bytes=len(body),
             content_type=request.headers.get("Content-Type", ""),
             properties=kept_headers(request.headers),
         )
+
+    async def _prove(self, request: web.Request, sender: Sender, received: Received) -> Once | web.Response | None:
+        """Of a sender with `signature`: what makes the request count once, or the answer that refuses it."""
+        if sender.proof is None:
+            return None
+        beside = {name.lower(): value for name, value in request.headers.items()}
+        found = sender.proof.judge(beside, received.payload, now_us=received.received_us)
+        if isinstance(found, Unproved):
+            return await self._unproved(sender, received, found, received.payload)
+        if self._known(found.identity):
+            return await self._unproved(sender, received, REPLAYED, found.identity)
+        replay = _told(sender, received, REPLAYED, found.identity)
+        return Once(identity=found.identity, signed_us=found.signed_us, otherwise=(replay,))
+
+    async def _unproved(self, sender: Sender, received: Received, why: Unproved, about: bytes) -> web.Response:
+        """Refuse a request that is not proved, and tell the rules of it now and then."""
+        if sender.may_tell():
+            await self._made_durable(received, [_told(sender, received, why, about)])
+        return _refusal(409 if why is REPLAYED else 401, why.reason)
+
+    async def _take(self, sender: Sender, received: Received, once: Once | None) -> web.Response:
+        """Decode a proved body, hand its events on, and answer once they are durable."""
+        arrived_us = received.received_us
         decoded = decode_body(sender, received, events_max=self._events_max)
         if isinstance(decoded, NotDecoded):
             return _refusal(decoded.status, decoded.reason)
@@ -229,14 +265,15 @@ class HttpIntake:
             durable = await self._made_durable(received, told)
             return _refusal(403, reasons[0][1]) if durable else _late()
         letters = [letter(received, joined_reasons(decoded.malformed))] if decoded.malformed else []
-        if (events or letters) and not await self._made_durable(received, [*events, *letters]):
+        first = [once] if once is not None else []
+        if (events or letters) and not await self._made_durable(received, [*first, *events, *letters]):
             return _late()
         if letters and not events:
             return _refusal(400, letters[0].reason)
         refused = {"refused": len(decoded.malformed), "reason": letters[0].reason} if letters else {}
         return web.json_response({"accepted": len(events), **refused}, status=202)
 
-    async def _made_durable(self, received: Received, events: Sequence[Event | DeadLetter]) -> bool:
+    async def _made_durable(self, received: Received, events: Sequence[Event | DeadLetter | Once]) -> bool:
         """Hand the events on and wait for their commit; False where it takes too long, though it may still come."""
         token = next(TOKENS)
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -288,28 +325,6 @@ class HttpIntake:
             connection.transport.abort()
 
 
-def bind(config: HttpConfig) -> list[socket.socket]:
-    """Sockets that are bound to every address of `http.listen`. Raises OSError, with nothing left open."""
-    bound: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(config.listen or None, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = socket.socket(family, kind, protocol)
-            bound.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            one.setblocking(False)  # noqa: FBT003  # the standard library's own signature
-            # Here already: who connects before the door runs waits, and an address that is taken shows now.
-            one.listen(BACKLOG)
-    except OSError as error:
-        for one in bound:
-            one.close()
-        raise OSError(f"{config.listen}:{config.port} can't be listened on: {error.strerror or error}") from error
-    return bound
-
-
 def _getting(page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         del request
@@ -343,6 +358,19 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
+def _proof(sender: SenderConfig, intake: IntakeConfig) -> Proof | None:
+    try:
+        return None if sender.signature is None else Proof(sender.signature, intake)
+    except ValueError as error:
+        raise ValueError(f"sender `{sender.name}`: {error}") from error
+
+
+def _told(sender: Sender, received: Received, why: Unproved, about: bytes) -> Event:
+    """What rules hear of a request that is not proved."""
+    name = sender.config.name
+    return violation_of(why, about, door=DOOR, entry=name, topic=received.topic, arrived_us=received.received_us)
+
+
 def _mapper(sender: SenderConfig, environment: CelEnvironment) -> EventMapper | None:
     if (sender.format == "json") != (sender.map is not None):
         raise ValueError(f'sender `{sender.name}`: `map` goes with `format = "json"`, and the other way round')
@@ -353,12 +381,3 @@ def _mapper(sender: SenderConfig, environment: CelEnvironment) -> EventMapper | 
         return made
     attribute, problems = next(iter(made.items()))
     raise ValueError(f"sender `{sender.name}`: `map.{attribute}`: {problems[0].message}")
-
-
-def _server_tls(config: HttpConfig) -> ssl.SSLContext | None:
-    if not config.certificate_file:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(config.certificate_file, config.key_file or None)
-    return context

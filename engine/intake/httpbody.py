@@ -77,7 +77,7 @@ def _cloudevents(
         )
     if sender.signs:
         # The signature covers the body alone, and in binary mode the attributes stand in headers
-        return NotDecoded(415, "a sender with `hmac_file` can't use binary mode: its headers are not signed")
+        return NotDecoded(415, "a sender that signs can't use binary mode: its headers are not signed")
     return _binary(received)
 
 

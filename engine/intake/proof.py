@@ -48,7 +48,7 @@ class Proof:
 class Formats(Protocol):
     """`engine.intake.formats`: a message to what it holds."""
 
-    def decode(self, received: Received) -> Sequence[Event | DeadLetter]:
+    def decode(self, received: Received) -> Sequence[Event | DeadLetter | Once]:
         """Never raises for bad input."""
         ...
 

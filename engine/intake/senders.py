@@ -13,32 +13,51 @@ from engine.clock import SECOND_US, Clock
 from engine.config import SenderConfig
 from engine.intake.mapping import EventMapper
 from engine.intake.producers.table import PRODUCERS
+from engine.intake.proof import Proof
 from engine.intake.secretfile import read_secret
 from engine.intake.vendorsigns import scheme_key, signature_problem
+
+TELL_EVERY_S = 10.0
 
 
 class Sender:
     """One sender: its config, its secret, its rate. Raises ValueError or OSError where the config does not do."""
 
-    def __init__(self, config: SenderConfig, clock: Clock, *, mapper: EventMapper | None = None) -> None:
-        if bool(config.token_file) == bool(config.hmac_file):
-            raise ValueError(f"sender `{config.name}` needs either `token_file` or `hmac_file`")
+    def __init__(
+        self, config: SenderConfig, clock: Clock, *, mapper: EventMapper | None = None, proof: Proof | None = None
+    ) -> None:
+        """`proof` is of its `signature`, which may stand beside a token."""
+        if not (config.token_file or config.hmac_file or config.signature):
+            raise ValueError(f"sender `{config.name}` needs `token_file`, `hmac_file` or `signature`")
+        if config.hmac_file and (config.token_file or config.signature):
+            raise ValueError(f"sender `{config.name}`: `hmac_file` goes with neither `token_file` nor `signature`")
         self.config = config
         self.mapper = mapper
+        self.proof = proof
         self._clock = clock
         if config.hmac_scheme != "body" and not config.hmac_file:
             raise ValueError(f"sender `{config.name}`: `hmac_scheme` goes with `hmac_file`")
-        if config.hmac_file and config.format in PRODUCERS and PRODUCERS[config.format].trusts_headers:
+        if self.signs and config.format in PRODUCERS and PRODUCERS[config.format].trusts_headers:
             raise ValueError(f"sender `{config.name}`: `{config.format}` tells things in headers, which nothing signs")
-        secret = read_secret(config.token_file or config.hmac_file)
+        written = config.token_file or config.hmac_file
+        secret = read_secret(written) if written else ""
         self._secret = secret.encode() if config.hmac_scheme == "body" else scheme_key(config.hmac_scheme, secret)
         self._tokens = float(config.burst_max)
         self._filled_s = clock.monotonic_s()
+        self._told_s = -TELL_EVERY_S
 
     @property
     def signs(self) -> bool:
         """Whether it proves itself by a signature over the body, which can only be checked once that is read."""
-        return bool(self.config.hmac_file)
+        return bool(self.config.hmac_file or self.config.signature)
+
+    def may_tell(self) -> bool:
+        """Whether rules are to hear of one more request without proof: anybody can make these, so it is seldom."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._told_s + TELL_EVERY_S:
+            return False
+        self._told_s = now_s
+        return True
 
     def knows_token(self, authorization: str | None) -> bool:
         """Whether an `Authorization` header holds this sender's bearer token; takes the same time for any wrong one."""

@@ -17,11 +17,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
 from engine.clock import SECOND_US, SystemClock
-from engine.config import Config, EventMap, HttpConfig, IntakeConfig, MayConfig, SenderConfig
-from engine.intake.contract import Inbox, Received
+from engine.config import Config, EventMap, HttpConfig, IntakeConfig, MayConfig, SenderConfig, SignatureConfig
+from engine.intake.contract import Inbox, Once, Received
 from engine.intake.formats import Formats
 from engine.intake.http import HttpIntake
+from engine.intake.permits import VIOLATION
 from engine.intake.producers.table import PRODUCERS
+from tests.intake.test_signatures import OTHER, SECRET, signed
 from tests.support.certificates import make_certificates
 from tests.support.realparts import free_port, need, server
 from tests.support.samples import SAMPLES, producer_of
@@ -53,7 +55,9 @@ class Running:
 
 
 @asynccontextmanager
-async def open_door(tmp_path, *, commit=True, intake=None, senders=None, verify=None, **settings):
+async def open_door(
+    tmp_path, *, commit=True, intake=None, senders=None, verify=None, known=lambda _: False, **settings
+):
     (tmp_path / "secret").write_text("s3cret\n")
     secret = str(tmp_path / "secret")
     senders = senders or (
@@ -65,7 +69,7 @@ async def open_door(tmp_path, *, commit=True, intake=None, senders=None, verify=
     )
     inbox, port = Inbox(), free_port()
     config = HttpConfig(port=port, listen="127.0.0.1", senders=senders, **settings)
-    door = HttpIntake(config, intake or IntakeConfig(), inbox, SystemClock())
+    door = HttpIntake(config, intake or IntakeConfig(), inbox, SystemClock(), known=known)
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=verify if verify else True)) as session:
         running = Running(door, inbox, port, session)
@@ -145,7 +149,7 @@ REFUSED = {
         b"{}",
         {f"ce-{name}": value for name, value in BASE.items()} | signature(b"{}"),
         415,
-        "a sender with `hmac_file` can't use binary mode",
+        "a sender that signs can't use binary mode",
     ),
     "no content type": (
         "events",
@@ -366,7 +370,7 @@ def test_a_taken_port_ends_the_door(tmp_path):
 @pytest.mark.parametrize(
     ("senders", "reason"),
     [
-        ((SenderConfig(name="a"),), "needs either"),
+        ((SenderConfig(name="a"),), "needs `token_file`, `hmac_file` or"),
         ((SenderConfig(name="a", token_file="SECRET"), SenderConfig(name="a", token_file="SECRET")), "have one name"),
         ((SenderConfig(name="a", token_file="SECRET", format="json"),), "`map` goes with"),
         ((SenderConfig(name="a", token_file="SECRET", map=EventMap(type="'x'")),), "`map` goes with"),
@@ -560,5 +564,76 @@ def test_what_a_sender_may_not_say_is_refused_and_told(tmp_path):
                 ("training.step", None),
                 ("halon.source.violation", "http/events"),
             ]
+
+    run(scenario)
+
+
+def sealed(body, secret=SECRET, seconds=None, message_id="msg_1"):
+    """What a sender that signs puts beside a body."""
+    now_s = SystemClock().now_us() // SECOND_US if seconds is None else seconds
+    return STRUCTURED | signed(body, secret, message_id, now_s)
+
+
+def test_a_sender_that_signs_is_believed_once_and_nobody_else_is(tmp_path):
+    """202 for what is signed and for a second try that is signed again; 409 for a copy, 401 for the rest, both told."""
+
+    async def scenario():
+        (tmp_path / "key").write_text(SECRET)
+        signature = SignatureConfig(key_files=(str(tmp_path / "key"),))
+        senders = (SenderConfig(name="agents", signature=signature), SenderConfig(name="other", signature=signature))
+        seen = set()
+        body, now_s = json.dumps(BASE).encode(), SystemClock().now_us() // SECOND_US
+        async with open_door(tmp_path, senders=senders, known=seen.__contains__) as running:
+
+            async def post(headers, sender="agents"):
+                status, answer, _ = await running.post(sender, body, headers)
+                seen.update(each.identity for each in running.events if isinstance(each, Once))
+                return status, answer.get("error", "")
+
+            first = sealed(body, seconds=now_s)
+            assert (await post(first))[0] == 202
+            once, event = running.events
+            assert (event.id, once.otherwise[0].data["cause"]) == ("e-1", "replayed")
+            assert (await post(sealed(body, seconds=now_s - 1)))[0] == 202, "signed again: a second try"
+            assert [type(each).__name__ for each in running.events[2:]] == ["Once", "Event"]
+            running.events.clear()
+            status, says = await post(first)
+            assert (status, "came before" in says) == (409, True)
+            assert (await post(first, "other"))[0] == 409, "a copy is a copy wherever it comes in"
+            assert [(each.type, each.subject) for each in running.events] == [
+                (VIOLATION, "http/agents"),
+                (VIOLATION, "http/other"),
+            ]
+            assert running.events[0].data["cause"] == "replayed"
+            for headers, says in (
+                (STRUCTURED, "`webhook-id` is missing"),
+                (sealed(body, OTHER), "no signature"),
+                (sealed(b"{}"), "no signature"),
+                (sealed(body, seconds=now_s - 10_000), "longer ago"),
+            ):
+                status, said = await post(headers)
+                assert (status, says in said) == (401, True), said
+            assert len(running.events) == 2, "anybody can make these: rules hear of one in ten seconds"
+            binary = {f"ce-{name}": value for name, value in BASE.items()} | sealed(body, seconds=now_s - 2)
+            binary["Content-Type"] = "application/json"
+            assert (await post(binary))[0] == 415
+
+    run(scenario)
+
+
+def test_a_signature_may_stand_beside_a_token(tmp_path):
+    """Then both are asked for, the token first."""
+
+    async def scenario():
+        (tmp_path / "key").write_text(SECRET)
+        signature = SignatureConfig(key_files=(str(tmp_path / "key"),))
+        senders = (SenderConfig(name="agents", token_file=str(tmp_path / "secret"), signature=signature),)
+        async with open_door(tmp_path, senders=senders) as running:
+            body = json.dumps(BASE).encode()
+            statuses = [
+                (await running.post("agents", body, headers))[0]
+                for headers in (sealed(body), BEARER | STRUCTURED, BEARER | sealed(body))
+            ]
+            assert statuses == [401, 401, 202]
 
     run(scenario)
