@@ -20,6 +20,7 @@ import msgspec
 from actions.table import load_catalogue
 from engine import logs
 from engine.action import Catalogue
+from engine.anchoring import Anchoring
 from engine.cel.contract import CelFault, Scope
 from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
@@ -40,7 +41,9 @@ from engine.intake.doorkeeper import DoorError, DoorKeeper
 from engine.intake.feed import Feed
 from engine.intake.formats import Formats
 from engine.intake.heartbeat import Heartbeat
+from engine.intake.mqtt import MqttIntake
 from engine.intake.proof import ProvenFormats
+from engine.intake.secretfile import read_secret
 from engine.model import Target
 from engine.observer import Observer
 from engine.operate import views
@@ -276,6 +279,13 @@ class Daemon:
                 serving = [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
+                anchoring = Anchoring(
+                    store,
+                    clock,
+                    config=lambda: self._running.config,
+                    publisher=lambda name: door if isinstance(door := doors.doors.get(name), MqttIntake) else None,
+                )
+                serving.append(group.create_task(anchoring.run(), name="audit anchor"))
                 flowing = group.create_task(pipeline.run(), name="pipeline")
                 _log.info(
                     "halon runs",
@@ -302,9 +312,9 @@ class Daemon:
 
     async def _open_store(self) -> Store:
         """The store, its audit chain checked; a damaged one is kept aside and a new one begun, which is said loudly."""
-        path = self._places.database
+        path, key = self._places.database, self._audit_key()
         try:
-            store = await Store.open(path)
+            store = await Store.open(path, audit_key=key)
         except StoreCorrupt as error:
             aside = move_aside(path, self._clock.now_us())
             _log.critical(
@@ -313,11 +323,18 @@ class Daemon:
                 reason=str(error),
                 kept=str(aside),
             )
-            store = await Store.open(path)
-        problem = await store.read(audit.verify)
+            store = await Store.open(path, audit_key=key)
+        problem = await store.read(lambda connection: audit.verify(connection, key=key))
         if problem is not None:
             _log.critical("the audit log does not hold; `halon audit verify` says where", problem=str(problem))
         return store
+
+    def _audit_key(self) -> bytes | None:
+        written = self._config.audit.key_file
+        try:
+            return read_secret(written).encode() if written else None
+        except (OSError, ValueError) as error:
+            raise StartError(f"the audit key: {error}") from error
 
     async def _restore(self, store: Store) -> tuple[Core, SeenIds]:
         core = Core(self._rules, self._config.limits, self._config.intake, self._running.mode)

@@ -190,6 +190,16 @@ class StoreConfig(Struct, frozen=True):
     commit_retry: PositiveDuration = _seconds(1)
 
 
+class AuditConfig(Struct, frozen=True):
+    """`[audit]`"""
+
+    key_file: str = ""
+    anchor_topic: Annotated[str, Meta(pattern=r"^[^+#\x00]*\Z", max_length=65_535)] = ""
+    anchor_broker: str = ""
+    anchor_every: PositiveDuration = _seconds(300)
+    anchor_records: Count = 1_000
+
+
 class LimitsConfig(Struct, frozen=True):
     """`[limits]`"""
 
@@ -275,6 +285,7 @@ class Config(Struct, frozen=True):
     mqtt: tuple[MqttConfig, ...] = (MqttConfig(),)
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
+    audit: AuditConfig = AuditConfig()
     limits: LimitsConfig = LimitsConfig()
     incidents: IncidentsConfig = IncidentsConfig()
     recorder: RecorderConfig = RecorderConfig()

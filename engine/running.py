@@ -5,8 +5,8 @@ import msgspec
 from engine.config import Config
 from engine.model import Mode, Struct
 
-RESTART_KEYS = ("daemon.state_dir", "daemon.control_socket", "store.path", "broker")
-"""What a reload can't change: the places of state, and the embedded broker with what it holds in memory."""
+RESTART_KEYS = ("daemon.state_dir", "daemon.control_socket", "store.path", "audit.key_file", "broker")
+"""What a reload can't change: places of state, the audit key, the embedded broker with what it holds in memory."""
 
 
 class Overrides(Struct, frozen=True):
@@ -50,6 +50,7 @@ class Running(msgspec.Struct):
             config,
             daemon=replace(config.daemon, state_dir=old.daemon.state_dir, control_socket=old.daemon.control_socket),
             store=replace(config.store, path=old.store.path),
+            audit=replace(config.audit, key_file=old.audit.key_file),
             broker=old.broker,
         )
         self.restart_needed = waiting

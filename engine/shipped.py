@@ -97,4 +97,5 @@ def anchor(config: Config, config_dir: Path) -> Config:
         key_file=place(config.http.key_file),
         senders=senders,
     )
-    return replace(config, mqtt=mqtt, http=http)
+    audit = replace(config.audit, key_file=place(config.audit.key_file))
+    return replace(config, mqtt=mqtt, http=http, audit=audit)

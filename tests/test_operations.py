@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shlex
 import sqlite3
 import subprocess
 import sys
@@ -19,17 +18,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 
-def test_the_backup_command_copies_a_database_that_is_in_use(tmp_path):
-    """The copy is whole while a writer holds the original open."""
-    [line] = re.findall(r"^# (/opt/halon/bin/python -c .*)$", PAGE, re.MULTILINE)
-    source, target = make_database(tmp_path / "halon.db"), tmp_path / "backup.db"
-    _, *arguments = shlex.split(line)
-    assert arguments[-2:] == ["/var/lib/halon/halon.db", "/backup/halon.db"]
-    with sqlite3.connect(source) as writer:
+def test_the_backup_commands_copy_a_database_that_is_in_use_and_restore_it(tmp_path):
+    """The copy is whole while a writer holds the original open; `tail` alone brings it back."""
+    assert "halon state export /backup/halon-$(date +%F).halon" in PAGE
+    assert "`tail -n +2 FILE > halon.db`" in PAGE
+    database = make_database(tmp_path / "halon.db")
+    (tmp_path / "config.toml").write_text('[daemon]\nstate_dir = "."\n')
+    command = [sys.executable, "-m", "engine.cli", "state", "export", "copy.halon", "--config", "config.toml"]
+    with sqlite3.connect(database) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        subprocess.run([sys.executable, *arguments[:-2], str(source), str(target)], check=True)
+        subprocess.run(command, check=True, cwd=tmp_path)
         writer.rollback()
-    copy = sqlite3.connect(target)
+    subprocess.run("tail -n +2 copy.halon > plain.db", check=True, cwd=tmp_path, shell=True)
+    copy = sqlite3.connect(tmp_path / "plain.db")
     assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert copy.execute("SELECT count(*) FROM leases").fetchone() == (1,)
     copy.close()

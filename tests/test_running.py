@@ -2,7 +2,16 @@
 
 from msgspec.structs import replace
 
-from engine.config import BrokerConfig, Config, DaemonConfig, GuardsConfig, HttpConfig, MqttConfig, StoreConfig
+from engine.config import (
+    AuditConfig,
+    BrokerConfig,
+    Config,
+    DaemonConfig,
+    GuardsConfig,
+    HttpConfig,
+    MqttConfig,
+    StoreConfig,
+)
 from engine.model import Mode
 from engine.running import Overrides, Running, changed_keys
 
@@ -25,13 +34,14 @@ def test_what_takes_a_restart_stays_as_it_runs_and_is_named():
     new = Config(
         daemon=DaemonConfig(state_dir="/elsewhere", log_level="debug"),
         store=StoreConfig(path="/elsewhere/halon.db"),
+        audit=AuditConfig(key_file="/elsewhere/key"),
         broker=BrokerConfig(enabled=True),
     )
     changed = running.take(new)
-    assert changed == ("daemon.state_dir", "daemon.log_level", "broker.enabled", "store.path")
-    assert running.restart_needed == ("daemon.state_dir", "broker.enabled", "store.path")
+    assert changed == ("daemon.state_dir", "daemon.log_level", "broker.enabled", "store.path", "audit.key_file")
+    assert running.restart_needed == ("daemon.state_dir", "broker.enabled", "store.path", "audit.key_file")
     assert running.config == Config(daemon=DaemonConfig(log_level="debug"))
-    assert running.take(new) == ("daemon.state_dir", "broker.enabled", "store.path"), "it still waits"
+    assert running.take(new) == running.restart_needed, "it still waits"
     running.take(Config())
     assert (running.config, running.restart_needed) == (Config(), ())
 

@@ -14,8 +14,9 @@ from engine.cli.output import note
 from engine.config import Config
 from engine.configfile import load_config, load_places
 from engine.diagnostics import render
+from engine.intake.secretfile import read_secret
 from engine.model import Struct
-from engine.shipped import Places, find_config, find_places
+from engine.shipped import Places, anchor, find_config, find_places
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -94,6 +95,19 @@ def read_places(config_path: Path | None) -> Setup:
             raise
     note(f"note: {shown(path)} has mistakes, `halon check` shows them; only its places are used here", "yellow")
     return Setup(config=config, config_path=path, places=find_places(config, path.parent))
+
+
+def read_audit_key(setup: Setup) -> bytes | None:
+    """The key of the audit chain, where the config names one. Raises Failure where it can't be read."""
+    config = anchor(setup.config, setup.config_path.parent)
+    if not config.audit.key_file:
+        return None
+    try:
+        return read_secret(config.audit.key_file).encode()
+    except PermissionError as error:
+        raise Failure(f"the audit key {error.filename} may not be read by you: use sudo") from error
+    except (OSError, ValueError) as error:
+        raise Failure(f"the audit key: {error}") from error
 
 
 def shown(path: Path) -> str:

@@ -379,9 +379,14 @@ class DeadLetterDetail(Struct, frozen=True):
 
 
 class AuditReport(Struct, frozen=True):
-    """Whether the audit chain holds; where not, `problem` names the first record that is altered, missing or moved."""
+    """Whether the audit chain holds; where not, `problem` names the first record that is altered, missing or moved.
+
+    `signed_from` is the first record that is signed with a key (0: none); `key`: whether signatures were checked.
+    """
 
     ok: bool
     records: int
     head: str
     problem: str = ""
+    signed_from: int = 0
+    key: bool = False

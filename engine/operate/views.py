@@ -195,6 +195,8 @@ def audit_report(
         records=head.seq,
         head=head.hash,
         problem="" if problem is None else f"{problem.breach.value} at record {problem.seq}: {problem.detail}",
+        signed_from=audit.signed_from(connection),
+        key=key is not None,
     )
 
 

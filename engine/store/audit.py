@@ -21,6 +21,7 @@ from engine.store.rows import canonical
 
 SHA256 = "sha256"
 HMAC_SHA256 = "hmac-sha256"
+_UNSIGNED = "a key is set, but no record is signed with it; until the daemon has run with the key once, that is so"
 
 
 class Record(Struct, frozen=True):
@@ -77,6 +78,13 @@ def anchor(connection: sqlite3.Connection) -> Anchor:
     """The present head of the chain."""
     seq, digest = connection.execute("SELECT seq, hash FROM audit_head").fetchone()
     return Anchor(seq=seq, hash=digest)
+
+
+def signed_from(connection: sqlite3.Connection) -> int:
+    """The first record that is signed with a key; 0 where none is."""
+    # Canonical JSON begins with the algorithm, the first of its keys.
+    row = connection.execute('SELECT min(seq) FROM audit WHERE record LIKE \'{"alg":"hmac-%\'').fetchone()
+    return int(row[0] or 0)
 
 
 def records(connection: sqlite3.Connection, *, after_seq: int = 0, limit: int = 1_000) -> list[Record]:
@@ -147,7 +155,7 @@ def _problem_at_end(
             detail=f"the head names record {head.seq}, the chain ends at {last.seq}",
         )
     if key is not None and last.seq and not signed:
-        return Problem(seq=last.seq, breach=Breach.ALTERED, detail="a key is set, but no record is signed with it")
+        return Problem(seq=last.seq, breach=Breach.ALTERED, detail=_UNSIGNED)
     return None
 
 

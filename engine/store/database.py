@@ -7,7 +7,6 @@ The pipeline, `engine.contain` and `engine.operate` call it.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from engine.store.connection import Connection, connect, open_readonly, require_sound
-from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, StoreLocked, classify
+from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, classify
+from engine.store.lock import take_lock
 from engine.store.migrate import Migration, migrate, shipped
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Store:
 
     @classmethod
     def _open(cls, path: Path, audit_key: bytes | None, migrations: Sequence[Migration] | None) -> Self:
-        lock = _lock(path)
+        lock = take_lock(path)
         connection: Connection | None = None
         try:
             connection = connect(path, audit_key=audit_key)
@@ -241,22 +241,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _lock(path: Path) -> int:
-    """Take the lock file beside the database; the returned descriptor holds it until closed or the process ends."""
-    lock_path = path.with_name(f"{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreBusyOrFull(f"{path} cannot be opened: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
-        raise StoreLocked(f"another daemon (process {holder}) runs on {path}; stop it first") from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
