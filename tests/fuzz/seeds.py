@@ -5,6 +5,7 @@ import re
 
 from engine.cli.init import FILES
 from tests.fuzz.run import CORPUS, ROOT
+from tests.support.samples import SAMPLES, producer_of
 
 
 def seeds():
@@ -42,6 +43,8 @@ def seeds():
         "event.data.tags.map(t, size(t)).filter(n, n > 0).all(n, n < 9) ? duration('1h') : duration('2s')",
     ):
         yield "cel", condition.encode()
+    for name, sample in SAMPLES.items():
+        yield "producers", f"{producer_of(name).name}\n{sample.body}".encode()
 
 
 def main():

@@ -14,6 +14,8 @@ from engine.cloudevents import Malformed, decode, decode_event, encode_event
 from engine.configfile import check_config
 from engine.detectors.table import DETECTORS
 from engine.diagnostics import Diagnostic, has_errors, render, to_json
+from engine.intake.producers.contract import Message, produce
+from engine.intake.producers.table import PRODUCERS
 from engine.model import Event
 from engine.rulefile.load import check_files
 from engine.ruletest import check_tests, parse_tests, run_test
@@ -22,6 +24,7 @@ from tests.support.rules import catalogue
 
 ARRIVED_US = 1_767_225_600_000_000
 _TEST_EVENTS_MAX = 200
+REASON_CHARS_MAX = 1_000
 
 EVENT = Event(
     id="e-1",
@@ -120,4 +123,28 @@ def _evaluated(expression):
     return repr(value)
 
 
-TARGETS = {"rules": rules, "ruletests": ruletests, "config": config, "events": events, "cel": cel}
+def producers(raw):
+    """A message of a producer, whose name is the first line: its events are whole, and failures have short reasons."""
+    name, _, body = raw.partition(b"\n")
+    producer = PRODUCERS.get(name.decode(errors="replace"))
+    if producer is None:
+        return
+    kind = "request" if len(body) % 2 else "response"
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-type": f"org.kubeflow.serving.inference.{kind}"}
+    for content_type in ("application/json", "application/x-protobuf"):
+        message = Message(body, "/http/x", ARRIVED_US, content_type=content_type, headers=headers)
+        decoded = produce(producer, message, events_max=1_000)
+        for each in decoded.events:
+            assert decode_event(encode_event(each), arrived_us=ARRIVED_US) == [each], each
+        for each in decoded.malformed:
+            assert 0 < len(each.reason) < REASON_CHARS_MAX, each.reason
+
+
+TARGETS = {
+    "rules": rules,
+    "ruletests": ruletests,
+    "config": config,
+    "events": events,
+    "cel": cel,
+    "producers": producers,
+}

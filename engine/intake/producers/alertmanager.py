@@ -47,11 +47,11 @@ receivers:
         if isinstance(body, Malformed):
             yield body
             return
-        version = body.at("version").value
+        version = body.name("version")
         if version != "4" or not isinstance(body.at("alerts").value, list):
             yield Malformed(
                 f"version {version!r} of Alertmanager's webhook; only '4' is known"
-                if isinstance(version, str) and version != "4"
+                if version is not None and version != "4"
                 else "not a notification of Alertmanager: `version` or `alerts` is missing"
             )
             return

@@ -72,7 +72,7 @@ topics = [{ filter = "cloudtrail/#", format = "cloudtrail" }]
                 for index, record in enumerate(found.items("Records")):
                     yield _record(message, f"{place}Records[{index}]", record)
             elif found.text("detail-type") is not None:
-                kind = found.text("detail-type")
+                kind = found.name("detail-type")
                 yield (
                     _record(message, place or "detail", found.at("detail"))
                     if kind in _VIA_EVENTBRIDGE

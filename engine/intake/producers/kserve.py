@@ -6,7 +6,16 @@ from urllib.parse import unquote
 from engine.cloudevents import STRUCTURED, Malformed, decode_event
 from engine.intake.producers.chat import asked, said
 from engine.intake.producers.contract import Message, Producer
-from engine.intake.producers.reading import Part, address, digest, known, make_event, read_json, rfc3339_us
+from engine.intake.producers.reading import (
+    NAME_CHARS_MAX,
+    Part,
+    address,
+    digest,
+    known,
+    make_event,
+    read_json,
+    rfc3339_us,
+)
 from engine.intake.producers.tensors import answers, questions
 from engine.model import Event, Json
 
@@ -59,7 +68,7 @@ spec:
         attributes, payload = found
         kind = attributes.get("type")
         if kind not in (REQUEST, RESPONSE):
-            yield Malformed(f"`ce-type` {kind!r} is not one of KServe's logger")
+            yield Malformed(f"`ce-type` {(kind or '')[:NAME_CHARS_MAX]!r} is not one of KServe's logger")
             return
         # Tensors may come as bytes, which say nothing here; the call was made all the same
         body = read_json(payload)
