@@ -110,6 +110,7 @@ class SignatureConfig(Struct, frozen=True):
     """`signature` of a topic or sender: what is not signed under one of these keys is not believed."""
 
     key_files: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
+    scheme: Literal["standard-webhooks", "mlflow"] = "standard-webhooks"
 
 
 class TopicConfig(Struct, frozen=True):
@@ -159,7 +160,6 @@ class SenderConfig(Struct, frozen=True):
     token_file: str = ""
     hmac_file: str = ""
     hmac_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")] = "X-Hub-Signature-256"
-    hmac_scheme: Literal["body", "mlflow", "standard-webhooks"] = "body"
     per_second_max: Count = 100
     burst_max: Count = 200
     map: EventMap | None = None

@@ -69,7 +69,7 @@ def anchor(config: Config, config_dir: Path) -> Config:
     replace = msgspec.structs.replace
 
     def keys(signature: SignatureConfig | None) -> SignatureConfig | None:
-        return None if signature is None else SignatureConfig(key_files=tuple(map(place, signature.key_files)))
+        return None if signature is None else replace(signature, key_files=tuple(map(place, signature.key_files)))
 
     mqtt = tuple(
         replace(

@@ -50,9 +50,8 @@ topics = [{ filter = "gpu/+", format = "dcgm", may = { types = ["resource.sample
 * **Other fields** of a message are passed by, so new versions do no harm. A field that is missing is left out of the
   event. Beyond the fields of events.md there are some that only this producer knows; the examples show them.
 * **Names** are cut to 256 characters, and only an IP address becomes an `address`.
-* **Signatures**: `hmac_file` with `hmac_scheme = "body"` (the hex HMAC-SHA256 of the body in `hmac_header`, as
-  GitHub's `sha256=…`), `"mlflow"` or `"standard-webhooks"` (HMAC over delivery id, time and body; what was signed more
-  than 5 minutes ago is refused).
+* **Signatures**: `hmac_file` takes the hex HMAC-SHA256 of the body in `hmac_header` (GitHub's `sha256=…`), `signature`
+  takes Standard Webhooks and, with `scheme = "mlflow"`, MLflow's; see [operations.md](operations.md#sources-that-sign).
 * **Compressed bodies** are refused (415): tell the sender not to compress.
 
 ## Plain JSON

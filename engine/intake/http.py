@@ -211,8 +211,9 @@ class HttpIntake:
             return _refusal(408, "the body did not come in time", {"Connection": "close"})
         except web.HTTPRequestEntityTooLarge:
             return self._oversized()
-        if sender.config.hmac_file and (problem := sender.signature_problem(request.headers, body)):
-            return _refusal(401, problem)
+        config = sender.config
+        if config.hmac_file and not sender.knows_signature(request.headers.get(config.hmac_header), body):
+            return _refusal(401, f"the signature in `{config.hmac_header}` is missing or wrong")
         return body
 
     def _received(self, request: web.Request, sender: Sender, body: bytes) -> Received:

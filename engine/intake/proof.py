@@ -15,7 +15,19 @@ from engine.intake.contract import DeadLetter, Once, Received
 from engine.intake.letters import letter
 from engine.intake.permits import SOURCE, TEXT_CHARS_MAX, VIOLATION
 from engine.intake.secretfile import read_secret
-from engine.intake.signatures import SIGNATURE, Enveloped, Key, Proved, Unproved, open_envelope, prove, read_key
+from engine.intake.signatures import (
+    MLFLOW,
+    SIGNATURE,
+    STANDARD,
+    Enveloped,
+    Key,
+    Proved,
+    Unproved,
+    open_envelope,
+    prove,
+    read_key,
+    read_mlflow_key,
+)
 from engine.intake.topics import matches
 from engine.model import Event
 
@@ -27,14 +39,15 @@ class Proof:
     """The keys of one topic or sender. Raises ValueError or OSError where one can't be read."""
 
     def __init__(self, config: SignatureConfig, intake: IntakeConfig) -> None:
-        self._keys = [_key(each) for each in config.key_files]
+        self._mlflow = config.scheme == "mlflow"
+        self._keys = [_key(each, mlflow=self._mlflow) for each in config.key_files]
         self._ahead_us = min(intake.future_max, intake.dedup_horizon // 4)
         # Ids are remembered by arrival: what was signed ahead of our time has to be forgotten later.
         self._behind_us = intake.dedup_horizon - self._ahead_us
 
     def judge(self, beside: Mapping[str, str], payload: bytes, *, now_us: int | None) -> Proved | Unproved:
         """Whether the payload is proved and fresh; without `now_us` its age is not judged."""
-        found = prove(self._keys, beside, payload)
+        found = prove(self._keys, beside, payload, names=MLFLOW if self._mlflow else STANDARD)
         if isinstance(found, Unproved) or now_us is None:
             return found
         # Judged last: who can't sign learns nothing of our clock.
@@ -145,8 +158,8 @@ def violation_of(why: Unproved, about: bytes, *, door: str, entry: str, topic: s
     )
 
 
-def _key(written: str) -> Key:
+def _key(written: str, *, mlflow: bool) -> Key:
     try:
-        return read_key(read_secret(written))
+        return read_mlflow_key(read_secret(written)) if mlflow else read_key(read_secret(written))
     except ValueError as error:
         raise ValueError(f"the key `{written}`: {error}") from error

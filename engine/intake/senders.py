@@ -7,15 +7,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
 
-from engine.clock import SECOND_US, Clock
+from engine.clock import Clock
 from engine.config import SenderConfig
 from engine.intake.mapping import EventMapper
 from engine.intake.producers.table import PRODUCERS
 from engine.intake.proof import Proof
 from engine.intake.secretfile import read_secret
-from engine.intake.vendorsigns import scheme_key, signature_problem
 
 TELL_EVERY_S = 10.0
 
@@ -35,13 +33,10 @@ class Sender:
         self.mapper = mapper
         self.proof = proof
         self._clock = clock
-        if config.hmac_scheme != "body" and not config.hmac_file:
-            raise ValueError(f"sender `{config.name}`: `hmac_scheme` goes with `hmac_file`")
         if self.signs and config.format in PRODUCERS and PRODUCERS[config.format].trusts_headers:
             raise ValueError(f"sender `{config.name}`: `{config.format}` tells things in headers, which nothing signs")
         written = config.token_file or config.hmac_file
-        secret = read_secret(written) if written else ""
-        self._secret = secret.encode() if config.hmac_scheme == "body" else scheme_key(config.hmac_scheme, secret)
+        self._secret = (read_secret(written) if written else "").encode()
         self._tokens = float(config.burst_max)
         self._filled_s = clock.monotonic_s()
         self._told_s = -TELL_EVERY_S
@@ -67,17 +62,6 @@ class Sender:
             given = _password(given)
         known = hmac.compare_digest(given, self._secret)
         return scheme.lower() in ("bearer", "basic") and known
-
-    def signature_problem(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Why the headers do not prove that this sender made the body; empty where they do.
-
-        `headers` finds names in small letters.
-        """
-        if self.config.hmac_scheme != "body":
-            now_s = self._clock.now_us() / SECOND_US
-            return signature_problem(self.config.hmac_scheme, self._secret, headers, body, now_s=now_s)
-        known = self.knows_signature(headers.get(self.config.hmac_header.lower()), body)
-        return "" if known else f"the signature in `{self.config.hmac_header}` is missing or wrong"
 
     def knows_signature(self, header: str | None, body: bytes) -> bool:
         """Whether a header holds the HMAC-SHA256 of the body in hex, with or without `sha256=` before it."""

@@ -6,6 +6,8 @@ properties of MQTT 5, or, over MQTT 3.1.1 which has none, around the payload in 
 under a key `whsec_…`, `v1a` is Ed25519 under a public key `whpk_…`. Several keys may be known, and several signatures
 given, while one key takes the place of another.
 
+MLflow signs its webhooks in the same way under header names of its own, with the secret's text as the key.
+
 Of freshness and repetition `engine.intake.proof` knows, which asks for topics and senders.
 """
 
@@ -23,6 +25,8 @@ from engine.clock import SECOND_US
 from engine.model import Struct
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+STANDARD = (ID, TIMESTAMP, SIGNATURE)
+MLFLOW = ("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature")
 SIGNATURES_MAX = 8
 KEY_BYTES_MIN = 24
 """As the specification has it: a shorter secret can be guessed."""
@@ -90,14 +94,28 @@ def read_key(text: str) -> Key:
     return Key("v1", lambda signature, signed: hmac.compare_digest(signature, _hmac(raw, signed)), fingerprint)
 
 
-def prove(keys: Sequence[Key], beside: Mapping[str, str], payload: bytes) -> Proved | Unproved:
-    """Whether one of the keys has signed the payload, at any time; `beside` finds names in small letters."""
-    message_id, seconds, given = (beside.get(each, "") for each in (ID, TIMESTAMP, SIGNATURE))
+def read_mlflow_key(text: str) -> Key:
+    """The secret of an MLflow webhook to a key. Raises ValueError, which never shows the text."""
+    raw = text.strip().encode()
+    if len(raw) < KEY_BYTES_MIN:
+        raise ValueError(f"the secret has {len(raw)} bytes; at least {KEY_BYTES_MIN} are needed")
+    fingerprint = hashlib.blake2b(raw, digest_size=8).digest()
+    return Key("v1", lambda signature, signed: hmac.compare_digest(signature, _hmac(raw, signed)), fingerprint)
+
+
+def prove(
+    keys: Sequence[Key], beside: Mapping[str, str], payload: bytes, *, names: tuple[str, str, str] = STANDARD
+) -> Proved | Unproved:
+    """Whether one of the keys has signed the payload, at any time; `beside` finds names in small letters.
+
+    `names` are those of the id, the time and the signatures.
+    """
+    message_id, seconds, given = (beside.get(each, "") for each in names)
     if not message_id or not seconds or not given:
-        missing = next(name for name in (ID, TIMESTAMP, SIGNATURE) if not beside.get(name))
+        missing = next(name for name in names if not beside.get(name))
         return Unproved("unsigned", f"`{missing}` is missing")
     if not _ID.fullmatch(message_id) or not _SECONDS.fullmatch(seconds):
-        return Unproved("unsigned", f"`{ID}` or `{TIMESTAMP}` is not what it should be")
+        return Unproved("unsigned", f"`{names[0]}` or `{names[1]}` is not what it should be")
     signed = b".".join((message_id.encode(), seconds.encode(), payload))
     for signature in given.split(" ")[:SIGNATURES_MAX]:
         version, _, encoded = signature.partition(",")
@@ -110,7 +128,7 @@ def prove(keys: Sequence[Key], beside: Mapping[str, str], payload: bytes) -> Pro
                 # The time belongs to it: who tries again signs again, and its events are duplicates by their own ids.
                 about = key.fingerprint + f"{message_id}.{seconds}".encode()
                 return Proved(hashlib.blake2b(about, digest_size=16).digest(), int(seconds) * SECOND_US)
-    return Unproved("wrong-signature", f"no signature in `{SIGNATURE}` is right under a key that is known here")
+    return Unproved("wrong-signature", f"no signature in `{names[2]}` is right under a key that is known here")
 
 
 def open_envelope(raw: bytes) -> Enveloped | Unproved:

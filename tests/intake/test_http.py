@@ -23,6 +23,7 @@ from engine.intake.formats import Formats
 from engine.intake.http import HttpIntake
 from engine.intake.permits import VIOLATION
 from engine.intake.producers.table import PRODUCERS
+from engine.model import Event
 from tests.intake.test_signatures import OTHER, SECRET, signed
 from tests.support.certificates import make_certificates
 from tests.support.realparts import free_port, need, server
@@ -515,11 +516,13 @@ def test_a_webhook_that_mlflow_signs_opens_the_door(tmp_path):
     """By the headers that MLflow makes; a body that was changed on the way is refused."""
 
     async def scenario():
-        secret = str(tmp_path / "secret")
-        sender = SenderConfig(name="mlflow", format="mlflow", hmac_file=secret, hmac_scheme="mlflow")
+        key = b"a-secret-that-is-long-enough"
+        (tmp_path / "key").write_bytes(key)
+        signing = SignatureConfig(key_files=(str(tmp_path / "key"),), scheme="mlflow")
+        sender = SenderConfig(name="mlflow", format="mlflow", signature=signing)
         async with open_door(tmp_path, senders=(sender,)) as running:
             body, now = SAMPLES["mlflow"].body.encode(), str(SystemClock().now_us() // SECOND_US)
-            made = hmac.new(b"s3cret", f"d-1.{now}.".encode() + body, hashlib.sha256).digest()
+            made = hmac.new(key, f"d-1.{now}.".encode() + body, hashlib.sha256).digest()
             headers = {
                 "X-MLflow-Delivery-Id": "d-1",
                 "X-MLflow-Timestamp": now,
@@ -529,7 +532,7 @@ def test_a_webhook_that_mlflow_signs_opens_the_door(tmp_path):
             assert (await running.post("mlflow", body, headers))[:2] == (202, {"accepted": 1})
             assert (await running.post("mlflow", body + b" ", headers))[0] == 401
             assert (await running.post("mlflow", body, BEARER))[0] == 401
-            assert [each.type for each in running.events] == ["model.registered"]
+            assert "model.registered" in [each.type for each in running.events if isinstance(each, Event)]
 
     run(scenario)
 

@@ -1,7 +1,6 @@
 """engine.intake.senders: proof by token or signature, and the rate per sender."""
 
 import asyncio
-import base64
 import hashlib
 import hmac
 
@@ -58,25 +57,9 @@ def test_only_the_hmac_of_this_very_body_is_known(secret):
     assert not sender.knows_signature(right, b"bodies")
 
 
-def test_a_scheme_of_a_vendor_is_asked_with_the_headers_and_the_time(secret):
-    """The clock is the daemon's; headers are found by small letters."""
-    clock = VirtualClock()
-    sender = Sender(SenderConfig(name="a", format="mlflow", hmac_file=secret, hmac_scheme="mlflow"), clock)
-    now_s = clock.now_us() // 1_000_000
-    made = hmac.new(b"s3cret", f"d.{now_s}.body".encode(), hashlib.sha256).digest()
-    headers = {
-        "x-mlflow-delivery-id": "d",
-        "x-mlflow-timestamp": str(now_s),
-        "x-mlflow-signature": f"v1,{base64.b64encode(made).decode()}",
-    }
-    assert sender.signature_problem(headers, b"body") == ""
-    assert "x-mlflow-signature" in sender.signature_problem(headers, b"bodies")
-
-
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"hmac_scheme": "mlflow"}, "`hmac_scheme` goes with `hmac_file`"),
         ({"format": "kserve", "signed": True}, "`kserve` tells things in headers, which nothing signs"),
     ],
 )

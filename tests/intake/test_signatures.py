@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 
 from engine.intake.signatures import (
     ID,
+    MLFLOW,
     SIGNATURE,
     TIMESTAMP,
     Enveloped,
@@ -22,6 +23,7 @@ from engine.intake.signatures import (
     open_envelope,
     prove,
     read_key,
+    read_mlflow_key,
 )
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -48,6 +50,28 @@ def test_what_the_schemes_own_library_signs_is_proved(payload, now_s):
     found = prove([read_key(SECRET)], signed(payload, now_s=now_s), payload)
     assert isinstance(found, Proved)
     assert found.signed_us == now_s * 1_000_000
+
+
+def test_a_request_that_mlflow_itself_signed_is_proved():
+    """Recorded from the delivery code of MLflow 3.17.2: the same scheme under names of its own, a secret as it is."""
+    body = (
+        b'{"entity": "model_version_alias", "action": "created", "timestamp": "2026-11-26T20:27:48.643639+00:00",'
+        b' "data": {"name": "llm-a", "alias": "prod", "version": "7"}}'
+    )
+    beside = {
+        "x-mlflow-delivery-id": "a6cce6d0-6e43-4481-8431-5980a7a9d488",
+        "x-mlflow-timestamp": "1795724868",
+        "x-mlflow-signature": "v1,91uQrnG67H4LPjU8s1+P5tW6vWlmsdvAnAQe7f3X8FA=",
+    }
+    key = read_mlflow_key("a-secret-of-more-than-24-chars\n")
+    assert isinstance(prove([key], beside, body, names=MLFLOW), Proved)
+    assert prove([key], beside, body + b" ", names=MLFLOW) == Unproved(
+        "wrong-signature", "no signature in `x-mlflow-signature` is right under a key that is known here"
+    )
+    assert prove([key], {}, body, names=MLFLOW) == Unproved("unsigned", "`x-mlflow-delivery-id` is missing")
+    assert isinstance(prove([key], beside, body), Unproved)
+    with pytest.raises(ValueError, match="at least 24"):
+        read_mlflow_key("s3cret")
 
 
 def test_the_published_example_of_the_scheme_is_proved():

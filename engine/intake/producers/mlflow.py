@@ -19,8 +19,9 @@ class Mlflow(Producer):
     `version`). What has no place in docs/events.md (tags, prompts, budgets) keeps MLflow's own words, as
     `mlflow.model_version_tag.set`, for own rules. MLflow does not say who did it.
 
-    MLflow signs with the secret of the webhook: `hmac_scheme = "mlflow"`. It posts to public addresses over https only,
-    unless its environment has `MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true` and `MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https`.
+    MLflow signs with the secret of the webhook, of 24 characters or more (`scheme = "mlflow"`). It posts to public
+    addresses over https only, unless its environment has `MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true` and
+    `MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https`.
     """
 
     name = "mlflow"
@@ -29,10 +30,9 @@ class Mlflow(Producer):
     connect = """
 ```toml
 [[http.senders]]
-name        = "mlflow"
-format      = "mlflow"
-hmac_file   = "credential:mlflow-webhook"
-hmac_scheme = "mlflow"
+name      = "mlflow"
+format    = "mlflow"
+signature = { key_files = ["credential:mlflow-webhook"], scheme = "mlflow" }
 ```
 
 ```python
