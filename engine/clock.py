@@ -225,6 +225,11 @@ def to_datetime(time_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=min(max(time_us, TIME_MIN_US), TIME_MAX_US))
 
 
+def to_us(stamp: datetime) -> int:
+    """An aware datetime to microseconds since the epoch: what `to_datetime` turned into it."""
+    return (stamp - _EPOCH) // timedelta(microseconds=1)
+
+
 def format_time(time_us: int) -> str:
     """Microseconds since the epoch to RFC 3339 in UTC, with a fraction only where there is one."""
     stamp = to_datetime(time_us)

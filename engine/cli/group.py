@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("engine.cli.top:top", "Watch the daemon live."),
     "incidents": ("engine.cli.incidents:incidents", "List, show, acknowledge and close incidents."),
     "explain": ("engine.cli.explain:explain", "Explain why an incident fired and what became of each step."),
+    "rules": ("engine.cli.rules:rules", "Say what each rule has come to."),
     "leases": ("engine.cli.leases:leases", "List what is contained; let go of it."),
     "approve": ("engine.cli.steering:approve", "Let a step go ahead that waits for a person."),
     "deny": ("engine.cli.steering:deny", "Refuse a step that waits for a person."),

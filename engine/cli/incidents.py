@@ -7,6 +7,7 @@ import click
 from engine.cli.daemon import Daemon
 from engine.cli.explain import incident_words, print_head, print_steps
 from engine.cli.output import STYLES, emit, key_text, say, styled, table, time_text, word
+from engine.cli.report import report
 from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
@@ -94,3 +95,6 @@ def close(incident: str, resolution: str, config_path: Path | None, *, as_json: 
     """Close an incident; leases that it alone holds are released."""
     path = f"/v1/incidents/{segment(incident)}/close"
     Daemon(config_path).act(path, Resolution(resolution=resolution), as_json=as_json)
+
+
+incidents.add_command(report)

@@ -10,6 +10,7 @@ from actions.table import load_catalogue
 from engine.cli.loading import require_rules
 from engine.cli.output import duration_text, emit, plural, say, say_hanging
 from engine.cli.setup import UsageFailure, config_option, json_option, read_setup, shown
+from engine.cli.testadd import add
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.diagnostics import render, sort, to_json
@@ -43,7 +44,21 @@ class TestReport(Struct, frozen=True):
     diagnostics: tuple[dict[str, Json], ...] = ()
 
 
-@click.command()
+class RunGroup(click.Group):
+    """`halon test PATH…` runs tests; `halon test add INCIDENT` is the one subcommand beside it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=RunGroup)
+def test() -> None:
+    """Run rule tests (`halon test [PATH…]`), or make one of an incident (`halon test add INCIDENT`)."""
+
+
+@test.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--rules",
@@ -56,7 +71,7 @@ class TestReport(Struct, frozen=True):
 @config_option
 @click.option("-v", "--verbose", is_flag=True, help="Name each test instead of a dot.")
 @json_option
-def test(
+def run(
     paths: tuple[Path, ...], rules_paths: tuple[Path, ...], config_path: Path | None, *, verbose: bool, as_json: bool
 ) -> None:
     """Run rule tests: the events of each on a virtual timeline, against the incidents it expects.
@@ -171,3 +186,6 @@ def _view(result: TestResult) -> TestView:
 
 def _style(ok: bool) -> str:  # noqa: FBT001  # the one thing it is asked
     return "green" if ok else "bold red"
+
+
+test.add_command(add)

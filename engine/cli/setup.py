@@ -36,9 +36,12 @@ class UsageFailure(click.ClickException):
 class ListGroup(click.Group):
     """A group that means `list` where no subcommand is named: `halon leases --json` is `halon leases list --json`."""
 
+    default = "list"
+    """The subcommand that is meant."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
-from engine.operate import openapi, views
+from engine.operate import openapi, reviews, rulestats, views
 from engine.operate.contract import (
     Act,
     Done,
@@ -266,6 +266,8 @@ _READS: dict[str, _Read] = {
         db, state=query.get("state", "open"), limit=views.limit(query.get("limit"))
     ),
     "/v1/incidents/{incident}": lambda db, match, _: views.incident(db, match["incident"]),
+    "/v1/incidents/{incident}/review": lambda db, match, _: reviews.review(db, match["incident"]),
+    "/v1/rules/stats": lambda db, _match, _query: rulestats.rule_stats(db),
     "/v1/leases": lambda db, _, query: views.leases(
         db, ended=query.get("ended") == "true", limit=views.limit(query.get("limit"))
     ),

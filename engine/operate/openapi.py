@@ -27,6 +27,8 @@ from engine.operate.contract import (
     Status,
     Taken,
 )
+from engine.operate.reviews import Review
+from engine.operate.rulestats import RuleStats
 from engine.operate.views import LIMIT_DEFAULT, LIMIT_MAX
 
 
@@ -55,6 +57,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/v1/status"): Operation("How the daemon is doing", Status),
     ("GET", "/v1/incidents"): Operation("Incidents, newest first", list[IncidentRow], query=("state", "limit")),
     ("GET", "/v1/incidents/{incident}"): Operation("One incident with its evidence and steps", IncidentDetail),
+    ("GET", "/v1/incidents/{incident}/review"): Operation("All that is known of one, for its review", Review),
+    ("GET", "/v1/rules/stats"): Operation("What each rule has come to", list[RuleStats]),
     ("GET", "/v1/leases"): Operation("What is contained", list[LeaseRow], query=("ended", "limit")),
     ("GET", "/v1/deadletters"): Operation("Messages that were no events", list[DeadLetterRow], query=("limit",)),
     ("GET", "/v1/deadletters/{number}"): Operation("One of them, with its payload", DeadLetterDetail),

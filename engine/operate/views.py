@@ -114,7 +114,7 @@ def incidents(connection: Connection, *, state: str, limit: int) -> tuple[Incide
         states = (IncidentState(state),)
     else:
         raise BadQuery(f"`{state[:40]}` is no state: all, {', '.join(IncidentState)}")
-    return tuple(_incident(each) for each in incident_rows.find(connection, states=states, limit=limit))
+    return tuple(incident_row(each) for each in incident_rows.find(connection, states=states, limit=limit))
 
 
 def incident(connection: Connection, incident: str) -> IncidentDetail | None:
@@ -123,7 +123,7 @@ def incident(connection: Connection, incident: str) -> IncidentDetail | None:
     if found is None:
         return None
     return IncidentDetail(
-        incident=_incident(found),
+        incident=incident_row(found),
         playbook=found.playbook,
         tags=found.tags,
         evidence=tuple(_evidence(signal) for signal in found.signals),
@@ -212,7 +212,8 @@ def _budget(connection: Connection, kind: str, budget: BudgetConfig, now_us: int
     )
 
 
-def _incident(found: Incident) -> IncidentRow:
+def incident_row(found: Incident) -> IncidentRow:
+    """One incident as lists show it."""
     return IncidentRow(
         id=found.id,
         incident=found.incident,
