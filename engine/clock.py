@@ -158,12 +158,8 @@ def format_duration(duration_us: int) -> str:
 def parse_time_us(text: str) -> int:
     """An RFC 3339 time stamp to microseconds since the epoch; finer digits are cut off. Raises ValueError."""
     # Most events are in UTC, share their second with others and have three digits of a fraction or none: both are kept.
-    second_us = _seconds.get(text[:19])
-    if second_us is not None:
-        fraction_us = _fractions.get(text[19:])
-        if fraction_us is not None:
-            return second_us + fraction_us
-    return _parse_time_us(text)
+    second_us, fraction_us = SECONDS_US.get(text[:19]), FRACTIONS_US.get(text[19:])
+    return _parse_time_us(text) if second_us is None or fraction_us is None else second_us + fraction_us
 
 
 def _parse_time_us(text: str) -> int:
@@ -185,16 +181,16 @@ def _parse_time_us(text: str) -> int:
     return (stamp - _EPOCH) // timedelta(microseconds=1)
 
 
-_seconds: dict[str, int] = {}
-"""`2026-01-01T00:00:00` in UTC to microseconds: the latest seen."""
+SECONDS_US: dict[str, int] = {}
+"""`2026-01-01T00:00:00` in UTC, from TIME_MIN_US to the second before TIME_MAX_US, to microseconds: the latest seen."""
 _SECONDS_MAX = 4_096
-_fractions: dict[str, int] = {"Z": 0}
+FRACTIONS_US: dict[str, int] = {"Z": 0}
 """`.250Z` to microseconds, of one to three digits: there are 1,110. Of finer ones there are too many to keep."""
 
 
 def _second_us(text: str) -> int | None:
     """`2026-01-01T00:00:00` in UTC to microseconds, None for any other text."""
-    second_us = _seconds.get(text)
+    second_us = SECONDS_US.get(text)
     if second_us is not None:
         return second_us
     if not _SECOND.fullmatch(text):
@@ -203,9 +199,10 @@ def _second_us(text: str) -> int | None:
         second_us = (datetime.fromisoformat(text).replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
     except ValueError:
         return None  # the 31st of June
-    if len(_seconds) >= _SECONDS_MAX:
-        _seconds.clear()
-    _seconds[text] = second_us
+    if TIME_MIN_US <= second_us < TIME_MAX_US:
+        if len(SECONDS_US) >= _SECONDS_MAX:
+            SECONDS_US.clear()
+        SECONDS_US[text] = second_us
     return second_us
 
 
@@ -215,7 +212,7 @@ def _fraction_us(text: str) -> int | None:
     if text[:1] == "." and text[-1] == "Z" and len(digits) <= 6 and digits.isdigit() and digits.isascii():
         fraction_us = int(digits.ljust(6, "0"))
         if len(digits) <= 3:
-            _fractions[text] = fraction_us
+            FRACTIONS_US[text] = fraction_us
         return fraction_us
     return 0 if text == "Z" else None
 

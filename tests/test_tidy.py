@@ -41,6 +41,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cel/folds.py": "tests/cel/test_compile.py",
     "engine/cel/naming.py": "tests/cel/test_compile.py",
     "engine/cel/shell.py": "tests/cel/test_compile.py",
+    "engine/cel/write.py": "tests/cel/test_compile.py",
     "engine/cel/contract.py": "tests/cel/test_environment.py",
     "engine/detectors/contract.py": "tests/detectors/test_contract.py",
     "engine/detectors/count.py": "tests/detectors/test_windows.py",

@@ -8,11 +8,12 @@ Called by the matching core and the rule loader when they are built.
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
-from engine.cel.compile import CompiledExpression, constant_values
+from engine.cel.compile import CompiledExpression
 from engine.cel.constants import exact
 from engine.cel.contract import Expression
 from engine.cel.runtime import RuntimeExpression
 from engine.cel.syntax import Call, Literal, Name, Node, Select, path_of, walk
+from engine.cel.write import constant_values
 from engine.model import Json, Struct
 
 Path = tuple[str, ...]

@@ -18,12 +18,14 @@ _SHELLS: Mapping[str, Any] = {
         "    try:\n        return None\n"
         "    except _DEVIATIONS:\n        return _exactly(_Scope(event))"
     ),
+    "sift": ast.parse("def evaluate(event):\n    return None"),
     "scope": ast.parse(
         "def evaluate(scope):\n"
         "    try:\n        event = scope.event\n        return None\n"
         "    except _DEVIATIONS:\n        return _exactly(scope)"
     ),
 }
+_sifts: dict[tuple[CodeType, tuple[int, ...]], Callable[[Any], Any]] = {}
 _codes: dict[tuple[str, str, tuple[str, ...]], CodeType] = {}
 
 
@@ -35,13 +37,30 @@ def made_function(
     `exactly` is asked with the scope where it raises one of `_DEVIATIONS`; that and `_Scope` are in `known`, the names
     that all expressions have alike.
     """
-    shape = (of, ast.dump(body), tuple(names))
+    return FunctionType(_code(body, ("_exactly", *names), of), known, "evaluate", (exactly, *names.values()))
+
+
+def made_sift(body: ast.expr, names: Mapping[str, Any], *, known: dict[str, Any]) -> Callable[[Any], Any]:
+    """The value of `body` for an event, and what it raises: one function for all of the same code and constants."""
+    code = _code(body, tuple(names), "sift")
+    # An id stands for its object as long as that lives, which the kept function sees to
+    same = (code, tuple(map(id, names.values())))
+    sift = _sifts.get(same)
+    if sift is None:
+        if len(_sifts) >= CODES_MAX:
+            _sifts.clear()
+        _sifts[same] = sift = FunctionType(code, known, "evaluate", tuple(names.values()))
+    return sift
+
+
+def _code(body: ast.expr, names: tuple[str, ...], of: str) -> CodeType:
+    shape = (of, ast.dump(body), names)
     code = _codes.get(shape)
     if code is None:
         if len(_codes) >= CODES_MAX:
             _codes.clear()
-        _codes[shape] = code = _compiled(body, ("_exactly", *names), of=of)
-    return FunctionType(code, known, "evaluate", (exactly, *names.values()))
+        _codes[shape] = code = _compiled(body, names, of=of)
+    return code
 
 
 def _compiled(body: ast.expr, names: tuple[str, ...], *, of: str) -> CodeType:
@@ -56,11 +75,12 @@ def _compiled(body: ast.expr, names: tuple[str, ...], *, of: str) -> CodeType:
 def _in_shell(shell: Any, body: ast.expr, names: tuple[str, ...]) -> ast.Module:
     """The shell with `body` for its None, and with `names` as parameters; all else of it is shared."""
     function = shell.body[0]
-    attempt = function.body[0]
-    returned = ast.copy_location(ast.Return(body), attempt)
-    tried = ast.copy_location(ast.Try([*attempt.body[:-1], returned], attempt.handlers, [], []), attempt)
+    inner = function.body[0]
+    does: ast.stmt = ast.copy_location(ast.Return(body), inner)
+    if isinstance(inner, ast.Try):
+        does = ast.copy_location(ast.Try([*inner.body[:-1], does], inner.handlers, [], []), inner)
     given = [*function.args.args, *(ast.copy_location(ast.arg(name), function) for name in names)]
     nothing = ast.copy_location(ast.Constant(None), function)
     parameters = ast.arguments([], given, None, [], [], None, [nothing] * len(names))
-    made = ast.FunctionDef(function.name, parameters, [tried], [], None, None)
+    made = ast.FunctionDef(function.name, parameters, [does], [], None, None)
     return ast.Module([ast.copy_location(made, function)], [])

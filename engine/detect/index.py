@@ -31,8 +31,8 @@ class RulesIndex:
             for prefix in on.prefixes:
                 if not any(prefix.startswith(other) for other in on.prefixes if other != prefix):
                     prefixed.setdefault(prefix, []).append(watch)
-        self._exact = {name: Net(watches).finder() for name, watches in exact.items()}
-        self._prefixed = {prefix: Net(watches).finder() for prefix, watches in prefixed.items()}
+        self._exact = {name: Net(watches, {("type",): name}).finder() for name, watches in exact.items()}
+        self._prefixed = {prefix: Net(watches, {}).finder() for prefix, watches in prefixed.items()}
         self.by_type: dict[str, Find] = {}
         """What finds the candidates of the types that came up: what `candidates` asks, at hand for `engine.core`."""
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from engine.cel.hints import Hint, Missing, Path
+from engine.cel.write import DEVIATIONS
 from engine.detect.watch import Watch
 from engine.model import Event
 
@@ -20,6 +21,10 @@ LEAF_LEN_MAX = 3
 
 Watches = tuple[Watch, ...]
 """Signals in the order of the rule set."""
+Given = Mapping[Path, str]
+"""Texts that an event is known to have, by their paths."""
+_Leaf = tuple[Callable[[Event], bool] | None, Watches]
+"""What tells of the only signal there that its condition is plainly false, and the signals."""
 Find = Callable[[Event], Watches]
 """Those that may match an event or have a fault on it."""
 
@@ -29,8 +34,8 @@ class Net:
 
     __slots__ = ("_always", "_tests")
 
-    def __init__(self, watches: Sequence[Watch], tested: frozenset[Path] = frozenset()) -> None:
-        """`tested`: the paths that were looked at on the way here."""
+    def __init__(self, watches: Sequence[Watch], given: Given, tested: frozenset[Path] = frozenset()) -> None:
+        """`tested`: the paths that were looked at on the way here; `given`: the texts that were found there."""
         chosen = _choose(watches, tested)
         self._always: Watches = tuple(watch for watch in watches if watch.place not in chosen)
         by_path: dict[Path, list[tuple[Watch, Hint]]] = {}
@@ -38,7 +43,7 @@ class Net:
             hint = chosen.get(watch.place)
             if hint is not None:
                 by_path.setdefault(hint.path, []).append((watch, hint))
-        self._tests = tuple(_Test(path, demanding, tested | {path}) for path, demanding in by_path.items())
+        self._tests = tuple(_Test(path, demanding, given, tested | {path}) for path, demanding in by_path.items())
 
     def finder(self) -> Find:
         """What answers for this net: its only test, where there is but one."""
@@ -64,15 +69,23 @@ class _Test:
 
     find: Find
 
-    def __init__(self, path: Path, demanding: Sequence[tuple[Watch, Hint]], tested: frozenset[Path]) -> None:
+    def __init__(
+        self, path: Path, demanding: Sequence[tuple[Watch, Hint]], given: Given, tested: frozenset[Path]
+    ) -> None:
         self._path = path
         by_value: dict[Any, list[Watch]] = {}
         for watch, hint in demanding:
             for value in hint.values:
                 by_value.setdefault(value, []).append(watch)
         # Most branches are leaves: what a value leads to is then at hand.
-        leaves = {value: tuple(found) for value, found in by_value.items() if len(found) <= LEAF_LEN_MAX}
-        nets = {value: Net(found, tested).finder() for value, found in by_value.items() if len(found) > LEAF_LEN_MAX}
+        leaves: dict[Any, _Leaf] = {}
+        nets: dict[Any, Find] = {}
+        for value, found in by_value.items():
+            more = {**given, path: value} if isinstance(value, str) else given
+            if len(found) <= LEAF_LEN_MAX:
+                leaves[value] = (found[0].sift(more) if len(found) == 1 else None, tuple(found))
+            else:
+                nets[value] = Net(found, more, tested).finder()
         self._absent = tuple(watch for watch, hint in demanding if hint.missing is Missing.FAULT)
         self._all = tuple(watch for watch, _ in demanding)
         self.find = _find(path, leaves, nets, self._find_slowly)
@@ -113,20 +126,24 @@ def _choose(watches: Sequence[Watch], tested: frozenset[Path]) -> dict[int, Hint
     return {place: hint for place, hint in best.items() if 2 * cost(hint) <= len(watches)}
 
 
-def _find(path: Path, leaves: Mapping[Any, Watches], nets: Mapping[Any, Find], slowly: Find) -> Find:
+def _find(path: Path, leaves: Mapping[Any, _Leaf], nets: Mapping[Any, Find], slowly: Find) -> Find:
     """Where the value at a path leads; `slowly` is asked where there is none, or one that equals no constant."""
     leaf_of, net_of = leaves.get, nets.get
 
     def find(event: Event) -> Watches:
         try:
             value = look(event)
-            found = leaf_of(value)
+            leaf = leaf_of(value)
         except (KeyError, TypeError):
             return slowly(event)
-        if found is not None:
+        if leaf is None:
+            deeper = net_of(value)
+            return () if deeper is None else deeper(event)
+        sift, found = leaf
+        try:
+            return found if sift is None or sift(event) else ()
+        except DEVIATIONS:
             return found
-        deeper = net_of(value)
-        return () if deeper is None else deeper(event)
 
     if len(path) != 2 or path[0] != "data":
         look = _look(path)
@@ -137,13 +154,17 @@ def _find(path: Path, leaves: Mapping[Any, Watches], nets: Mapping[Any, Find], s
         """The same, without a call to look: most conditions ask for a member of the data."""
         try:
             value = event.data[name]  # type: ignore[index,call-overload]  # no map: TypeError, as said
-            found = leaf_of(value)
+            leaf = leaf_of(value)
         except (KeyError, TypeError):
             return slowly(event)
-        if found is not None:
+        if leaf is None:
+            deeper = net_of(value)
+            return () if deeper is None else deeper(event)
+        sift, found = leaf
+        try:
+            return found if sift is None or sift(event) else ()
+        except DEVIATIONS:
             return found
-        deeper = net_of(value)
-        return () if deeper is None else deeper(event)
 
     return find_in_data
 

@@ -1,10 +1,11 @@
 """A signal as the judge reads it; `engine.detect.index` makes one for each at a reload."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.cel.compile import CompiledExpression
 from engine.cel.contract import Expression
-from engine.cel.hints import Hint, hints
+from engine.cel.hints import Hint, Path, hints
 from engine.model import Event, Key
 from engine.rulefile.rules import SignalRule
 
@@ -52,6 +53,11 @@ class Watch:
         """What an event must have, or its judging comes to nothing. With `for`, what does not match ends a hold."""
         if rule.where is not None and not rule.for_us:
             self.demands = hints(rule.where)
+
+    def sift(self, given: Mapping[Path, str]) -> Callable[[Event], bool] | None:
+        """What tells events apart on which the condition is plainly false, of those that have these texts."""
+        where = self.rule.where
+        return where.sift(given) if isinstance(where, CompiledExpression) and not self.holds else None
 
 
 def _of_event(expression: Expression | None) -> OfEvent | None:

@@ -1,6 +1,7 @@
 """Compiled conditions against the real C++ runtime, on generated expressions and JSON values."""
 
 from collections import Counter
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from engine.cel.compile import CompiledExpression
 from engine.cel.contract import CelFault, Expression, Scope
 from engine.cel.environment import CelEnvironment, ScopeKind, Want
+from engine.cel.write import DEVIATIONS
 from engine.model import Event
 from tests.support.celtext import LISTS, Generator, outcome, same
 
@@ -201,3 +203,52 @@ def test_constants_that_python_takes_for_equal_stay_apart(one: str, other: str) 
     made = [expression(f"event.data.on ? {text} : event.data.step", Want.ANY) for text in (one, other)]
     values = [each.evaluate(Scope(event=EVENT)) for each in made]
     assert repr(values[0]) != repr(values[1])
+
+
+def sifted(seed: int) -> int:
+    """How many events the sifts of a generated condition leave out; each of them must be plainly false."""
+    make, pick = Generator(seed), Random(seed)
+    texts = ("event.subject == 'run-7'", "event.data.s == 'a'", "'b' == event.data.m.s")
+    parts = [*pick.sample(texts, pick.randint(1, 3)), make.condition()]
+    pick.shuffle(parts)
+    made = ENVIRONMENT.compile(" && ".join(f"({each})" for each in parts), scope=ScopeKind.EVENT, want=Want.BOOL)
+    if not isinstance(made, CompiledExpression):
+        return 0
+    left_out = 0
+    for event in [make.event() for _ in range(10)]:
+        data = event.data if isinstance(event.data, dict) else {}
+        inner = data.get("m") if isinstance(data.get("m"), dict) else {}
+        held = {("subject",): event.subject, ("data", "s"): data.get("s"), ("data", "m", "s"): inner.get("s")}
+        sift = made.sift({path: text for path, text in held.items() if isinstance(text, str)})
+        try:
+            out = sift is not None and not sift(event)
+        except DEVIATIONS:
+            continue
+        assert not out or outcome(made, Scope(event=event)) is False, (made.source, event)
+        left_out += out
+    return left_out
+
+
+@MODERATE
+@given(seed=SEEDS)
+def test_what_a_sift_leaves_out_is_plainly_false(seed: int) -> None:
+    """Of events that have the texts that are given, the condition is false, and no fault, on those it says False of."""
+    sifted(seed)
+
+
+def test_sifts_leave_out_many_events() -> None:
+    """The property above is not empty."""
+    assert sum(map(sifted, range(100))) > 100
+
+
+def test_conditions_that_ask_the_same_of_what_is_left_share_their_sift() -> None:
+    """A thousand models with one threshold have one function; nothing is left of a mere equality."""
+    texts = [f"event.data.model == 'm{n}' && event.data.score > 0.98" for n in range(3)]
+    made = [each for each in map(expression, texts) if isinstance(each, CompiledExpression)]
+    sifts = [each.sift({("data", "model"): f"m{n}"}) for n, each in enumerate(made)]
+    assert len(set(sifts)) == 1
+    assert [sifts[0](Event("e", "s", "t", 0, None, {"score": score})) for score in (0.98, 0.99)] == [False, True]
+    alone = expression("event.data.model == 'm1'")
+    assert isinstance(alone, CompiledExpression)
+    assert alone.sift({("data", "model"): "m1"}) is None
+    assert made[1].sift({("data", "model"): "m2"}) not in sifts, "of another text it is not known to hold"
