@@ -49,7 +49,9 @@ topics = [{ filter = "gpu/+", format = "dcgm", may = { types = ["resource.sample
 * **Times** are those of the message; that of arrival where it has none.
 * **Other fields** of a message are passed by, so new versions do no harm. A field that is missing is left out of the
   event. Beyond the fields of events.md there are some that only this producer knows; the examples show them.
-* **Names** are cut to 256 characters, and only an IP address becomes an `address`.
+* **Names** are cut to 256 characters, and only an IP address becomes an `address`: one that the producer saw, not one
+  that a caller can write into a header. Behind a load balancer that may be the balancer's: put it under
+  `guards.protected`.
 * **Signatures**: `hmac_file` takes the hex HMAC-SHA256 of the body in `hmac_header` (GitHub's `sha256=…`), `signature`
   takes Standard Webhooks and, with `scheme = "mlflow"`, MLflow's; see [operations.md](operations.md#sources-that-sign).
 * **Compressed bodies** are refused (415): tell the sender not to compress.

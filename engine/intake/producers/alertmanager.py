@@ -18,10 +18,10 @@ class Alertmanager(Producer):
     The time is that of arrival: `startsAt` may be long past, and stands in the data. Alertmanager repeats what still
     fires; that is the same event as before. A resolution is an event of its own.
 
-    `endpoint` is the label `halon_endpoint`, or else `service`, or else `endpoint`. Any label or annotation that begins
-    with `halon_` becomes a field without it: so an alert rule says where a playbook may act (`halon_backend: chat`,
-    `halon_server: gpu-3`). Other labels never become a target, since Prometheus gives `instance` and `job` meanings of
-    its own; they stand in `labels`.
+    An annotation that begins with `halon_` becomes a field without it: so an alert rule says where a playbook may act
+    (`halon_backend: chat`, `halon_server: "{{ $labels.server }}"`). Labels never become a target: whoever exports a
+    metric chooses them, and Prometheus gives `instance` and `job` meanings of its own; they stand in `labels`.
+    `endpoint` is the annotation `halon_endpoint`, or else the label `service`, or else `endpoint`.
     """
 
     name = "alertmanager"
@@ -68,7 +68,7 @@ def _alert(message: Message, body: Part, place: str, alert: Part) -> Event | Mal
         return at_place(place, "`status` is neither `firing` nor `resolved`")
     labels, annotations = alert.texts("labels"), alert.texts("annotations")
     starts, ends = alert.text("startsAt"), alert.text("endsAt") if status == "resolved" else None
-    named = _targets(annotations) | _targets(labels)
+    named = _targets(annotations)
     data = known(
         **{
             **named,
@@ -97,7 +97,7 @@ def _alert(message: Message, body: Part, place: str, alert: Part) -> Event | Mal
 
 
 def _targets(texts: dict[str, str]) -> dict[str, Json]:
-    """The fields that labels or annotations name for Halon, whole numbers where the field is one."""
+    """The fields that annotations name for Halon, whole numbers where the field is one."""
     found: dict[str, Json] = {}
     for name, text in texts.items():
         field = name.removeprefix(TARGET_PREFIX)

@@ -142,7 +142,8 @@ def _who(span: Span, found: _Attributes) -> dict[str, Json]:
     service = Part(span.resource.get("service.name")).name()
     return known(
         client=named or (service if span.kind != "server" else None),
-        address=address(found.first("client.address").text()) if span.kind == "server" else None,
+        # Not `client.address`: that comes from headers, by which a caller could have somebody else shut out
+        address=address(found.first("network.peer.address").text()) if span.kind == "server" else None,
     )
 
 

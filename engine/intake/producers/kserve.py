@@ -32,10 +32,11 @@ class Kserve(Producer):
     the numbers of a row where there are at most 64. `label` and `confidence` come from a class or from probabilities.
     The logger copies successful answers alone, without how long they took.
 
-    Who asked the logger knows only from headers: give `metadataHeaders: ["X-Client-Id", "X-Forwarded-For"]`; the first
-    becomes `client`, the first address of the second `address`. `pod_labels` and `namespace` are those by which
-    `kubernetes.isolate` finds the pods. A caller can choose the id of a call (header `Ce-Id`), so the event's id also
-    holds its time and content.
+    Who asked the logger knows only from headers: with `metadataHeaders: ["X-Client-Id", "X-Envoy-External-Address"]`
+    the first becomes `client`, the second `address`. Let the gateway set the first, so that a caller can't, as Envoy
+    does the second at the edge; `X-Forwarded-For` is not used, since a caller could have somebody else shut out by it.
+    `pod_labels` and `namespace` are those by which `kubernetes.isolate` finds the pods. A caller can choose the id of a
+    call (header `Ce-Id`), so the event's id also holds its time and content.
     """
 
     name = "kserve"
@@ -54,7 +55,7 @@ spec:
     logger:
       mode: all
       url: http://kserve:TOKEN@halon.internal:8480/events/kserve
-      metadataHeaders: ["X-Client-Id", "X-Forwarded-For"]
+      metadataHeaders: ["X-Client-Id", "X-Envoy-External-Address"]
     model: { modelFormat: { name: sklearn }, storageUri: "s3://models/fraud" }
 ```
 """
@@ -129,7 +130,7 @@ def _where(attributes: dict[str, str]) -> dict[str, Json]:
 
     return known(
         client=first("x-client-id"),
-        address=address((first("x-forwarded-for") or "").partition(",")[0].strip()),
+        address=address(first("x-envoy-external-address")),
         endpoint=service,
         namespace=given.name("namespace"),
         pod_labels={"serving.kserve.io/inferenceservice": service} if service else None,

@@ -15,6 +15,9 @@ class KubernetesAudit(Producer):
     A request passes several stages. `RequestReceived` says nothing of its end and is left out; the first of the others
     counts, so that an `exec` is told when it begins, and the later ones are duplicates of it. The audit id is chosen by
     whoever asks (header `Audit-ID`), so the event's id also holds the time at which the server received the request.
+    `address` is the last of the source addresses, which the server saw itself: a caller can make up the others, and
+    would have somebody else shut out. Where a load balancer stands in front it is that one's: put it under
+    `guards.protected`.
     """
 
     name = "kubernetes-audit"
@@ -79,7 +82,7 @@ def _request(message: Message, place: str, item: Part) -> Event | Malformed:
             subresource=target.name("subresource"),
             group=target.name("apiGroup"),
             code=item.integer("responseStatus", "code"),
-            address=address(from_[0].text()) if from_ else None,
+            address=address(from_[-1].text()) if from_ else None,
             decision=item.name("annotations", "authorization.k8s.io/decision"),
             agent=item.name("userAgent"),
             stage=stage,

@@ -30,7 +30,8 @@ class Litellm(Producer):
     Each call is one `inference.response` that holds the request as well, and each tool that the model called a
     `tool.call`. `key_id` is the hash by which the proxy knows the key, which is what `gateway.block-key` blocks.
     `client` is the end user that the application names (`user` of the request), or else the key's alias: an application
-    can be made to name another, its key can't; key by `key_id` where that matters.
+    can be made to name another, its key can't; key by `key_id` where that matters. `address` is as good as what the
+    proxy takes it from: `use_x_forwarded_for` believes a header that callers can make up.
 
     One record is 5 to 15 kB and LiteLLM sends up to 512 at once: set `DEFAULT_BATCH_SIZE`, or raise
     `intake.payload_bytes_max`.

@@ -7,7 +7,8 @@ from engine.model import Json
 
 FEATURES_MAX = 64
 """More numbers in a row are no `features`: docs/events.md."""
-ROWS_MAX = 10_000
+ROWS_MAX = 1_000
+"""A larger batch is one row that says how many there were."""
 _SUM_TOLERANCE = 0.01
 
 Row = dict[str, Json]
@@ -16,7 +17,7 @@ Row = dict[str, Json]
 def questions(body: Part) -> list[Row]:
     """The rows of a request, with `features` where a row is a short list of numbers; one row without where none are."""
     rows = [_flat(each.value) for each in body.items("instances")] if body.items("instances") else _tensor_rows(body)
-    if not rows or any(each is None or not 0 < len(each) <= FEATURES_MAX for each in rows):
+    if not 0 < len(rows) <= ROWS_MAX or any(each is None or not 0 < len(each) <= FEATURES_MAX for each in rows):
         return [known(rows=len(rows))]
     return [{"features": [*each]} for each in rows if each is not None]
 
@@ -27,6 +28,8 @@ def answers(body: Part) -> list[Row]:
     predictions = body.items("predictions")
     if not predictions and outputs:
         predictions = [Part(each) for each in _split(outputs[0])]
+    if len(predictions) > ROWS_MAX:
+        return [known(rows=len(predictions))]
     return [_class(each.value) for each in predictions] or [{}]
 
 
@@ -63,7 +66,7 @@ def _split(tensor: Part) -> list[Json]:
     """The rows of a V2 tensor, whose data is flat or nested and whose first dimension counts the rows."""
     data, shape = tensor.at("data").value, [each.integer() or 0 for each in tensor.items("shape")]
     count = shape[0] if shape else 0
-    if not isinstance(data, list) or not 0 < count <= ROWS_MAX:
+    if not isinstance(data, list) or count <= 0:
         return []
     if data and isinstance(data[0], list):
         return [*data] if len(data) == count else []

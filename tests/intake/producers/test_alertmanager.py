@@ -25,33 +25,35 @@ def test_a_repeated_notification_is_the_same_event_and_a_new_firing_is_not():
 
 
 def test_only_what_is_meant_for_halon_becomes_a_target():
-    """Prometheus' own `instance` and `job` are no EC2 instance and no Kubernetes job."""
-    [event] = alerts({**ALERT, "labels": {**ALERT["labels"], "halon_version": "7"}}).events
-    assert {"instance", "job", "namespace"}.isdisjoint(event.data)
+    """The author of an alert rule says so in annotations; labels are whatever exports a metric made of them."""
+    labels = {**ALERT["labels"], "halon_unit": "sshd.service"}
+    annotations = {**ALERT["annotations"], "halon_version": "7"}
+    [event] = alerts({**ALERT, "labels": labels, "annotations": annotations}).events
+    assert {"instance", "job", "namespace", "unit"}.isdisjoint(event.data)
     assert (event.data["backend"], event.data["server"], event.data["version"]) == ("chat", "gpu-3", 7)
 
 
 def test_an_alert_can_not_overwrite_what_alertmanager_says():
     """`halon_status` and its kin are no way to pass a resolved alert off as firing."""
-    labels = {"alertname": "x", "halon_status": "firing", "halon_severity": "critical", "halon_labels": "y"}
-    [event] = alerts({**ALERT, "status": "resolved", "labels": labels, "annotations": {}}).events
+    annotations = {"halon_status": "firing", "halon_severity": "critical", "halon_labels": "y", "halon_": "z"}
+    [event] = alerts({**ALERT, "status": "resolved", "labels": {"alertname": "x"}, "annotations": annotations}).events
     assert event.data["status"] == "resolved"
-    assert "severity" not in event.data
-    assert event.data["labels"] == labels
+    assert {"severity", ""}.isdisjoint(event.data)
+    assert event.data["labels"] == {"alertname": "x"}
 
 
 @pytest.mark.parametrize(
-    ("labels", "endpoint"),
+    ("annotations", "labels", "endpoint"),
     [
-        ({"halon_endpoint": "a", "service": "b", "endpoint": "c"}, "a"),
-        ({"service": "b", "endpoint": "http-metrics"}, "b"),
-        ({"endpoint": "c"}, "c"),
-        ({}, None),
+        ({"halon_endpoint": "a"}, {"service": "b", "endpoint": "c"}, "a"),
+        ({}, {"service": "b", "endpoint": "http-metrics"}, "b"),
+        ({}, {"endpoint": "c"}, "c"),
+        ({}, {}, None),
     ],
 )
-def test_the_endpoint_is_the_most_exact_of_what_is_said(labels, endpoint):
+def test_the_endpoint_is_the_most_exact_of_what_is_said(annotations, labels, endpoint):
     """The operator's word first; `endpoint` last, which the Prometheus operator uses for a port."""
-    [event] = alerts({**ALERT, "labels": labels, "annotations": {}}).events
+    [event] = alerts({**ALERT, "labels": labels, "annotations": annotations}).events
     assert event.data.get("endpoint") == endpoint
 
 

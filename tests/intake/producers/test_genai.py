@@ -44,7 +44,7 @@ def test_a_client_knows_who_and_a_server_knows_where():
     """The resource of a client's span is the program that asked, which is not the one to isolate."""
     resource = {"k8s.namespace.name": "n", "k8s.deployment.name": "d"}
     [client] = events(resource=resource, **CALL)
-    [server] = events("server", resource=resource, client__address="192.0.2.1", **CALL)
+    [server] = events("server", resource=resource, network__peer__address="192.0.2.1", **CALL)
     assert client.data["client"] == "shop"
     assert {"endpoint", "workload", "namespace"}.isdisjoint(client.data)
     assert (server.data["endpoint"], server.data["workload"], server.data["address"]) == ("shop", "d", "192.0.2.1")

@@ -38,7 +38,7 @@ def test_one_bad_item_does_not_hide_the_others():
     assert [each.reason for each in decoded.malformed] == ["`items[0]`: `auditID`, `stage` or `verb` is missing"]
 
 
-def test_the_client_is_the_first_of_the_addresses():
-    """A proxy in between stands after it."""
+def test_the_address_is_the_one_that_the_server_saw():
+    """Those before it come from headers (`X-Forwarded-For`), by which a caller could have somebody else shut out."""
     [event] = requests({**ITEM, "sourceIPs": ["198.51.100.4", "10.0.0.1"]}).events
-    assert event.data["address"] == "198.51.100.4"
+    assert event.data["address"] == "10.0.0.1"

@@ -24,6 +24,7 @@ from engine.intake.producers.tensors import answers, questions
         ({"inputs": [{"shape": [3, 2], "data": [1, 2, 3]}]}, [{"rows": 0}]),
         ({"inputs": [{"shape": [0], "data": []}]}, [{"rows": 0}]),
         ({"inputs": [{"shape": [1], "data": ["text"]}]}, [{"rows": 1}]),
+        ({"instances": [[1]] * 1_001}, [{"rows": 1_001}]),
         ({}, [{"rows": 0}]),
     ],
 )
@@ -43,6 +44,7 @@ def test_a_request_is_its_rows(body, rows):
         ({"predictions": [{"a": 1}]}, [{}]),
         ({"outputs": [{"shape": [2], "data": [0, 1]}]}, [{"label": 0}, {"label": 1}]),
         ({"outputs": [{"shape": [1, 2], "data": [0.25, 0.75]}]}, [{"label": 1, "confidence": 0.75}]),
+        ({"predictions": [1] * 1_001}, [{"rows": 1_001}]),
         ({}, [{}]),
     ],
 )
