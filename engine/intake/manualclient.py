@@ -10,10 +10,13 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import struct
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import aiomqtt
+import msgspec
+from paho.mqtt import MQTTException
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
@@ -30,9 +33,11 @@ from engine.intake.connection import (
     Terms,
     Topics,
 )
+from engine.intake.packets import PacketReader, varint
 
 _PACKETS_PER_WAKE_MAX = 64
 _UNSPECIFIED = 0x80
+_QOS_BITS, _QOS_2 = 0b0110, 0b0100
 
 T = TypeVar("T")
 
@@ -72,13 +77,19 @@ class ManualClient(aiomqtt.Client):
         )
         self._version5 = version5
         self._sink = on_message
+        self._payload_bytes_max = terms.payload_bytes_max
         self._topics = Topics()
         self._fd = -1
         self._paused = False
         self._abandoned = False
         self._unacknowledged = 0
+        self._last_packet_id = 0
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.manual_ack_set(on=True)
+        self._exactly_once: set[int] = set()
+        self._read_publish = self._client._handle_publish  # noqa: SLF001
+        self._client._handle_publish = self._handle_publish  # type: ignore[method-assign]  # noqa: SLF001
+        self._client._handle_pubrel = self._handle_pubrel  # type: ignore[method-assign]  # noqa: SLF001
 
     @property
     def paused(self) -> bool:
@@ -138,7 +149,11 @@ class ManualClient(aiomqtt.Client):
         """Send the PUBACKs of these messages; on a lost connection nothing is sent and the broker delivers again."""
         for packet_id in packet_ids:
             self._unacknowledged -= 1
-            self._client.ack(packet_id, 1)
+            if packet_id in self._exactly_once:
+                self._exactly_once.discard(packet_id)
+                self._client._send_pubrec(packet_id)  # noqa: SLF001
+            else:
+                self._client.ack(packet_id, 1)
 
     def pause_reading(self) -> None:
         """Leave the socket unread: what the broker goes on to send stays in its hands and in the kernel's buffer."""
@@ -209,13 +224,12 @@ class ManualClient(aiomqtt.Client):
             raise aiomqtt.MqttError("the broker does not answer in time") from None
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:  # noqa: ARG002
-        self._unacknowledged += message.qos > 0
         topic, problem = self._topics.read(message._topic)  # noqa: SLF001  # paho's own property raises on what is not UTF-8
         content_type, properties = "", ()
         if (given := message.properties) is not None:
             content_type = getattr(given, "ContentType", "")
             properties = tuple(getattr(given, "UserProperty", ()))
-        self._sink(
+        self._hand_over(
             Message(
                 topic=topic,
                 payload=bytes(message.payload),
@@ -229,6 +243,42 @@ class ManualClient(aiomqtt.Client):
                 problem=problem,
             )
         )
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """paho's reading of a PUBLISH, or ours where it gives up: a refusal would have the message come for ever.
+
+        QoS 2 (of a subscription that an older session left behind) is taken like QoS 1, with PUBREC as its
+        acknowledgement: paho would send that at once and keep the message in memory only.
+        """
+        packet = self._client._in_packet  # noqa: SLF001
+        exactly_once = packet["command"] & _QOS_BITS == _QOS_2
+        if exactly_once:
+            packet["command"] ^= _QOS_BITS
+        try:
+            result = self._read_publish()
+        except (MQTTException, ValueError, IndexError, KeyError, struct.error) as error:
+            if not self._version5:
+                raise
+            reader = PacketReader(payload_bytes_max=self._payload_bytes_max)
+            reader.feed(bytes([packet["command"]]) + varint(packet["remaining_length"]) + bytes(packet["packet"]))
+            message = reader.next()
+            if not isinstance(message, Message):
+                raise
+            self._hand_over(
+                msgspec.structs.replace(message, problem=message.problem or f"a property is wrong: {error!r}")
+            )
+            result = MQTTErrorCode.MQTT_ERR_SUCCESS
+        if exactly_once:
+            self._exactly_once.add(self._last_packet_id)
+        return result
+
+    def _handle_pubrel(self) -> MQTTErrorCode:
+        return self._client._send_pubcomp(int.from_bytes(self._client._in_packet["packet"][:2]))  # noqa: SLF001
+
+    def _hand_over(self, message: Message) -> None:
+        self._unacknowledged += message.packet_id > 0
+        self._last_packet_id = message.packet_id
+        self._sink(message)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         if self._connected.done():

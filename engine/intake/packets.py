@@ -188,6 +188,16 @@ def texts_problem(data: bytes | bytearray, at: int, end: int) -> str:
     return "" if at == end else "a property breaks off"
 
 
+def varint(value: int) -> bytes:
+    """A number as a variable byte integer."""
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (_CONTINUES if value else 0))
+        if not value:
+            return bytes(out)
+
+
 def _other(data: bytes | bytearray, at: int, body: int, end: int) -> "mqtt5.Packet | Malformed":
     kind = data[at] >> 4
     begins = body + _PROPERTIES_AT.get(kind, 0)

@@ -27,6 +27,10 @@ REMEDY = "aiomqtt or paho changed below engine/intake/manualclient.py: read both
         (paho.Client, "ack", ["self", "mid", "qos"]),
         (paho.Client, "manual_ack_set", ["self", "on"]),
         (paho.Client, "_sock_close", ["self"]),
+        (paho.Client, "_handle_publish", ["self"]),
+        (paho.Client, "_handle_pubrel", ["self"]),
+        (paho.Client, "_send_pubrec", ["self", "mid"]),
+        (paho.Client, "_send_pubcomp", ["self", "mid"]),
         (paho.Client, "loop_read", ["self", "max_packets"]),
         (paho.Client, "loop_misc", ["self"]),
     ],
@@ -66,6 +70,7 @@ def test_the_private_attributes_it_stands_on_are_as_they_were():
         assert isinstance(inner, paho.Client), REMEDY
         assert inner._manual_ack is True, REMEDY
         assert inner._ping_t == 0, REMEDY
+        assert {"command", "remaining_length", "packet"} <= inner._in_packet.keys(), REMEDY
         assert isinstance(inner._last_bytes_received, float | int), REMEDY
         assert inner.on_message == client._on_message, REMEDY
         assert inner.on_socket_open == client._on_socket_open, REMEDY

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from engine.config import BrokerConfig, IntakeConfig, MqttConfig, TlsConfig, TopicConfig
 from engine.intake.broker import EmbeddedBroker
+from engine.intake.contract import PublishError
 from engine.intake.mqtt import tls_context
 from tests.support.certificates import make_certificates
 from tests.support.doors import CLIENTS, open_door, start_door
@@ -427,6 +428,83 @@ def test_user_properties_and_content_type_of_mqtt_5_come_with_the_message(kind, 
             (message,) = await running.take(1)
             assert message.properties == (("specversion", "1.0"), ("id", "é"))
             assert message.content_type == "application/json"
+
+    asyncio.run(scenario())
+
+
+def test_the_members_of_a_shared_subscription_divide_the_messages(speaks, tmp_path):
+    """`$share/GROUP/FILTER` (real mosquitto): each message goes to one of the two doors, and each has its share."""
+    need("mosquitto")
+
+    async def scenario():
+        with Mosquitto(tmp_path) as broker:
+            async with (
+                open_door(broker.port, **speaks, topic="$share/halon/t/#", client_id="one") as one,
+                open_door(broker.port, **speaks, topic="$share/halon/t/#", client_id="two") as two,
+            ):
+                await send(broker.port, speaks, *numbered(0, 40))
+                await until_async(lambda: len(one.inbox) + len(two.inbox) == 40, what="all have come")
+                taken = [each.payload for running in (one, two) for each in await running.take(len(running.inbox))]
+                assert sorted(taken, key=int) == numbered(0, 40)
+                assert one.received
+                assert two.received
+
+    asyncio.run(scenario())
+
+
+def test_what_an_older_session_subscribed_with_qos_2_is_taken_and_settled(speaks, tmp_path):
+    """Real mosquitto: such messages arrive, are acknowledged and do not come again; the connection holds."""
+    need("mosquitto")
+
+    async def scenario():
+        version = aiomqtt.ProtocolVersion.V5 if speaks["protocol"] == "5" else aiomqtt.ProtocolVersion.V311
+        with Mosquitto(tmp_path) as broker:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = 60
+            older = aiomqtt.Client(
+                "127.0.0.1",
+                broker.port,
+                identifier="halon-test",
+                protocol=version,
+                **(
+                    {"clean_start": False, "properties": properties}
+                    if speaks["protocol"] == "5"
+                    else {"clean_session": False}
+                ),
+            )
+            async with older:
+                await older.subscribe("old/#", qos=2)
+            async with open_door(broker.port, **speaks) as running:
+                await asyncio.to_thread(publish, broker.port, [("old/a", each) for each in numbered(0, 10)], qos=2)
+                messages = await running.take(10)
+                assert [each.payload for each in messages] == numbered(0, 10)
+                await running.door.acknowledge(messages)
+                await send(broker.port, speaks, b"x")
+                await running.door.acknowledge(await running.take(1))
+                await running.heard()
+                assert running.door.status().connects_total == 1
+            async with open_door(broker.port, **speaks) as running:
+                await send(broker.port, speaks, b"end")
+                assert [each.payload for each in await running.take(1)] == [b"end"]
+
+    asyncio.run(scenario())
+
+
+def test_a_door_publishes_over_its_connection_and_says_where_it_could_not(kind, speaks, tmp_path):
+    """Retained and acknowledged by the broker: who comes later finds it. Without a connection it is an error."""
+
+    async def scenario():
+        async with a_broker(kind, tmp_path, speaks) as port:
+            async with open_door(port, **speaks) as running:
+                await running.door.publish("anchor/a", b"head", retain=True)
+                async with open_door(port, **speaks, client_id="later", topic="anchor/#") as later:
+                    (message,) = await later.take(1)
+                    assert (message.topic, message.payload, message.retained) == ("anchor/a", b"head", True)
+                    await later.door.acknowledge([message])
+            away = start_door(free_port(), **speaks)
+            with pytest.raises(PublishError, match="broker local: "):
+                await away.door.publish("anchor/a", b"head")
+            await away.stop()
 
     asyncio.run(scenario())
 

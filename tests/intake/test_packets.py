@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.intake.connection import Message
 from engine.intake.contract import DEADLETTER_PAYLOAD_BYTES_MAX
-from engine.intake.packets import PROPERTIES_BYTES_MAX, Malformed, PacketReader, texts_problem
+from engine.intake.packets import PROPERTIES_BYTES_MAX, Malformed, PacketReader, texts_problem, varint
 
 PAYLOAD_MAX = 1_000
 CHUNK = 997
@@ -67,17 +67,8 @@ def cut(data, places):
 
 
 def publish(topic=b"t", payload=b"x", properties=b"", *, first=0x32, packet_id=b"\x00\x07"):
-    body = len(topic).to_bytes(2) + topic + packet_id + length(len(properties)) + properties + payload
-    return bytes([first]) + length(len(body)) + body
-
-
-def length(value):
-    out = b""
-    while True:
-        value, low = value >> 7, value & 0x7F
-        out += bytes([low | (0x80 if value else 0)])
-        if not value:
-            return out
+    body = len(topic).to_bytes(2) + topic + packet_id + varint(len(properties)) + properties + payload
+    return bytes([first]) + varint(len(body)) + body
 
 
 @given(st.lists(publishes | others, min_size=1, max_size=8), st.lists(st.integers(0, 10_000), max_size=6))
@@ -149,7 +140,7 @@ def test_texts_are_read_to_their_end_or_said_to_break_off(data):
     problem = texts_problem(data, 0, len(data))
     if not problem:
         whole = (
-            b"\x30" + length(4 + len(length(len(data))) + len(data)) + b"\x00\x01t" + length(len(data)) + data + b"x"
+            b"\x30" + varint(4 + len(varint(len(data))) + len(data)) + b"\x00\x01t" + varint(len(data)) + data + b"x"
         )
         with suppress(ValueError):
             assert mqtt5.read(memoryview(whole))[0].payload == b"x"
@@ -198,7 +189,7 @@ def test_a_publish_whose_head_holds_is_a_message_with_a_problem(data, problem):
         (b"\x20\x02\x00\x00", "Missing property length"),
         (b"\x20\x07\x00\x00\x04\x1f\x00\x01\xff", "not UTF-8"),
         (b"\x90\x04\x00\x01\x05\x01", "break off"),
-        (b"\x20" + length(PROPERTIES_BYTES_MAX + 2 * PAYLOAD_MAX), "a packet of type 2 with"),
+        (b"\x20" + varint(PROPERTIES_BYTES_MAX + 2 * PAYLOAD_MAX), "a packet of type 2 with"),
     ],
 )
 def test_what_can_not_be_gone_on_from_is_malformed(data, reason):

@@ -1,7 +1,7 @@
 """An installed plug-in with ill-behaved actions: a folder to put on PYTHONPATH, found by entry points like any other.
 
 `test.stubborn` swallows its cancellation for ever; `test.thread` hangs in a thread of the event loop's pool;
-`test.quick` takes effect by making a file. All take `path`.
+`test.quick` takes effect by making a file with the time in it (nanoseconds). All take `path`.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 _SOURCE = """
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 from engine.action import Action, Params
@@ -30,7 +31,7 @@ class _OnFile(Action[PathParams]):
         return Plan(target=Target("training", params.path), would=f"make {params.path}")
 
     async def apply(self, params, plan, context):
-        Path(params.path).touch()
+        Path(params.path).write_text(str(time.time_ns()))
         return Applied({})
 
     async def verify(self, params, receipt, context):

@@ -67,6 +67,12 @@ class Mosquitto:
         until(lambda: process.poll() is not None or listening(self.port), what="mosquitto listens")
         assert process.poll() is None, self.log.read_text(errors="replace")[-2_000:]
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None, "does not run"
+        return self._process.pid
+
     def saved(self) -> None:
         """Return once all that was acknowledged so far is in the file."""
         file = self.folder / "mosquitto-data" / "mosquitto.db"
