@@ -21,6 +21,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cli/audit.py": "tests/cli/test_incidents.py",
     "engine/cli/daemon.py": "tests/cli/test_incidents.py",
     "engine/cli/deadletters.py": "tests/cli/test_incidents.py",
+    "engine/cli/export.py": "tests/cli/test_report.py",
     "engine/cli/rules.py": "tests/cli/test_report.py",
     "engine/cli/testadd.py": "tests/cli/test_report.py",
     "engine/review/document.py": "tests/review/test_pages.py",

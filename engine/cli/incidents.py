@@ -6,6 +6,7 @@ import click
 
 from engine.cli.daemon import Daemon
 from engine.cli.explain import incident_words, print_head, print_steps
+from engine.cli.export import export
 from engine.cli.output import STYLES, emit, key_text, say, styled, table, time_text, word
 from engine.cli.report import report
 from engine.cli.setup import ListGroup, config_option, json_option
@@ -98,3 +99,4 @@ def close(incident: str, resolution: str, config_path: Path | None, *, as_json: 
 
 
 incidents.add_command(report)
+incidents.add_command(export)

@@ -49,6 +49,19 @@ def test_the_daemon_gives_the_same_report(place):
     assert online.stdout == offline.stdout
 
 
+@pytest.mark.parametrize("form", ["ocsf", "stix"])
+def test_an_incident_is_exported(place, form):
+    """To standard output and to a file the same."""
+    _, _, incident = reviewed(place / "state")
+    printed = halon(place, "incidents", "export", incident, "--format", form)
+    assert printed.exit_code == 0, printed.output
+    written = halon(place, "incidents", "export", incident, "--format", form, "--out", place / "x.json")
+    assert written.exit_code == 0
+    assert (place / "x.json").read_text() == printed.stdout
+    first = json.loads(printed.stdout.splitlines()[0] if form == "ocsf" else printed.stdout)
+    assert first["class_uid"] == 2005 if form == "ocsf" else first["type"] == "bundle"
+
+
 def test_a_report_does_without_rules_that_do_not_load(place):
     """The signals are counted instead, and that is said."""
     _, _, incident = reviewed(place / "state")
