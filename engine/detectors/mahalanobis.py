@@ -19,10 +19,14 @@ class Mahalanobis(Clouded[MahalanobisParams]):
     """A vector outside of the learnt cloud: d² = (x - m) C⁻¹ (x - m), as deviations of a normal, > `above`.
 
     `of` is the vector, or `{"vector": […], "label": …}`: then m is the mean of that label, C the covariance within
-    labels, and a vector that does not look like what the model calls it is far out; this is what adversarial inputs do
-    in the hidden layers. d² is put on the scale of a normal by Wilson and Hilferty's cube root, so that `above` means
-    the same in any dimension. The first `reference` vectors are learnt and stay.
+    labels, and a vector that does not look like what the model calls it is far out, as adversarial inputs are. d² is
+    put on the scale of a normal by Wilson and Hilferty's cube root, so that `above` means the same in any dimension.
+    The first `reference` vectors are learnt and stay.
 
+    Give it the input itself, or an embedding by another model than the one attacked: in the attacked network's own
+    hidden layer the attack has already won. On handwritten digits the area under the ROC curve is 1.00 on the pixels
+    against 0.71 to 0.92 in the hidden layer, and 0.87 to 0.99 against 0.70 to 0.84 for attacks that spare the pixels
+    no digit lights (benchmarks/detectors/digits.py).
     Parameters: `above` (deviations, 6), `reference` (vectors, 1,000), `shrink` (share, 0.05), `dimensions_max` (64),
     `labels_max` (32).
     False alarms per 10,000 normal vectors of 16 dimensions: 3 at 3, 0.3 at 4, none seen at 5 (of 40,000).
