@@ -1,5 +1,6 @@
 """`cusum`: a value to a finding, where small departures in one direction add up; found by name in `table.py`."""
 
+import math
 from typing import Annotated
 
 from msgspec import Meta
@@ -66,19 +67,21 @@ class Cusum(ValueDetector[CusumParams]):
         z = standardise(value, state, params)
         if z is None:
             return None
-        z = min(max(z, -params.clip), params.clip)
-        state.high = max(0.0, state.high + z - params.slack)
-        state.low = max(0.0, state.low - z - params.slack)
-        if params.above is not None and state.high > params.above:
+        clip, slack, above, below = params.clip, params.slack, params.above, params.below
+        if not -clip <= z <= clip:
+            z = math.copysign(clip, z)
+        high = low = 0.0
+        if above is not None and (high := state.high + z - slack) < 0.0:
+            high = 0.0
+        if below is not None and (low := state.low - z - slack) < 0.0:
+            low = 0.0
+        state.high, state.low = high, low
+        if above is not None and high > above:
             state.high = 0.0
-            return self._finding("above", params.above, value, observation.event_id)
-        if params.below is not None and state.low > params.below:
+            return self._finding("above", above, value, observation.event_id)
+        if below is not None and low > below:
             state.low = 0.0
-            return self._finding("below", params.below, value, observation.event_id)
-        if params.above is None:
-            state.high = 0.0
-        if params.below is None:
-            state.low = 0.0
+            return self._finding("below", below, value, observation.event_id)
         return None
 
     def _finding(self, side: str, bound: float, value: float, event_id: str) -> Finding:

@@ -63,17 +63,25 @@ class Ewma(ValueDetector[EwmaParams]):
         z = standardise(value, state, params)
         if z is None:
             return None
-        keep = 1.0 - params.weight
-        state.smoothed = keep * state.smoothed + params.weight * min(max(z, -CLIP_SIGMAS), CLIP_SIGMAS)
+        if not -CLIP_SIGMAS <= z <= CLIP_SIGMAS:
+            z = math.copysign(CLIP_SIGMAS, z)
+        weight = params.weight
+        keep = 1.0 - weight
+        state.smoothed = keep * state.smoothed + weight * z
         state.decay *= keep * keep
-        sigma = math.sqrt(params.weight / (2.0 - params.weight) * (1.0 - state.decay))
-        score = state.smoothed / sigma
-        for side, bound, beyond in (("above", params.above, score), ("below", params.below, -score)):
-            if bound is not None and beyond > bound:
-                course = state.centre + state.smoothed * state.scale
-                detail = f"smoothed {course:.4g} is {beyond:.3g} deviations {side} its reference {state.centre:.4g}"
-                return Finding(detail=detail, value=value, threshold=bound, event_ids=(observation.event_id,))
+        score = state.smoothed / math.sqrt(weight / (2.0 - weight) * (1.0 - state.decay))
+        above, below = params.above, params.below
+        if above is not None and score > above:
+            return self._finding("above", above, score, value, observation.event_id)
+        if below is not None and -score > below:
+            return self._finding("below", below, -score, value, observation.event_id)
         return None
+
+    def _finding(self, side: str, bound: float, beyond: float, value: float, event_id: str) -> Finding:
+        state = self.state
+        course = state.centre + state.smoothed * state.scale
+        detail = f"smoothed {course:.4g} is {beyond:.3g} deviations {side} its reference {state.centre:.4g}"
+        return Finding(detail=detail, value=value, threshold=bound, event_ids=(event_id,))
 
     def bytes_max(self) -> int:
         return 128 + FLOAT_BYTES * self.params.reference

@@ -115,11 +115,12 @@ class Likelihood(ValueDetector[LikelihoodParams]):
         state.seen += 1
         state.size += (abs(value) - state.size) / min(state.seen, params.memory)
         noise = math.log(_deviation(state.recent) + 1e-3 * state.size + 1e-12)
+        weight = max(1.0 / state.seen, 1.0 / params.memory)
         best, place = 0.0, 0
         for each, (aspect, x) in enumerate(
             zip(state.aspects, (value, value - before, noise, state.trend), strict=True)
         ):
-            ratio = self._ratio(aspect, x)
+            ratio = self._ratio(aspect, x, weight)
             if ratio > best:
                 best, place = ratio, each
         state.risen *= self._fading
@@ -133,25 +134,25 @@ class Likelihood(ValueDetector[LikelihoodParams]):
         detail = f"the {ASPECTS[place]} of {value:.4g} is {best:.3g} times as far out as the rarest 0.5% of the past"
         return Finding(detail=detail, value=best, threshold=bound, event_ids=(observation.event_id,))
 
-    def _ratio(self, aspect: _Aspect, x: float) -> float:
+    def _ratio(self, aspect: _Aspect, x: float, weight: float) -> float:
         """How far out `x` is beside the yardstick before it; then both learn it."""
-        seen, away = self.state.seen, x - aspect.mean
-        deviation = math.sqrt(aspect.variance)
-        still = 1e-12 * max(1.0, abs(aspect.mean))
-        weight = max(1.0 / seen, 1.0 / self.params.memory)
-        aspect.mean += weight * away
-        aspect.variance = (1.0 - weight) * (aspect.variance + weight * away * away)
-        if seen <= 30:  # a deviation of fewer is none
+        mean, variance = aspect.mean, aspect.variance
+        away = x - mean
+        aspect.mean = mean + weight * away
+        aspect.variance = (1.0 - weight) * (variance + weight * away * away)
+        count = self.state.seen - 31
+        if count < 0:  # a deviation of fewer is none
             return 0.0
+        deviation, still = math.sqrt(variance), 1e-12 * max(1.0, abs(mean))
         far = abs(away) / deviation if deviation > still else 20.0 * (abs(away) > still)
         yardstick = aspect.yardstick
-        self._remember(aspect, far)
+        if count < BLOCK or count % BLOCK == 0 or far > aspect.blocks[-1][0] or len(aspect.blocks[-1]) < TOPS:
+            self._remember(aspect, far, count)
         if yardstick <= FAR_MIN:
             return 0.0 if far <= FAR_MIN else RATIO_MAX
         return min(far / yardstick, RATIO_MAX)
 
-    def _remember(self, aspect: _Aspect, far: float) -> None:
-        count = self.state.seen - 31
+    def _remember(self, aspect: _Aspect, far: float, count: int) -> None:
         if count % BLOCK == 0:
             aspect.blocks.append([])
             del aspect.blocks[:-BLOCKS_MAX]
@@ -171,4 +172,4 @@ class Likelihood(ValueDetector[LikelihoodParams]):
 
 def _deviation(values: list[float]) -> float:
     mean = sum(values) / len(values)
-    return math.sqrt(sum([(value - mean) * (value - mean) for value in values]) / len(values))
+    return math.dist(values, [mean] * len(values)) / math.sqrt(len(values))

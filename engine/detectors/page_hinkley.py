@@ -78,16 +78,24 @@ class PageHinkley(ValueDetector[PageHinkleyParams]):
 
     def _accumulate(self, value: float, event_id: str) -> Finding | None:
         state, params = self.state, self.params
-        deviation = math.sqrt(state.squares / state.count)
-        scale = max(deviation, params.floor * abs(state.mean), params.floor_abs, 1e-300)
-        z = min(max((value - state.mean) / scale, -params.clip), params.clip)
-        state.up = max(0.0, state.up + z - params.slack) if params.above is not None else 0.0
-        state.down = max(0.0, state.down - z - params.slack) if params.below is not None else 0.0
-        for side, bound, total in (("above", params.above, state.up), ("below", params.below, state.down)):
-            if bound is not None and total > bound:
-                detail = f"the mean moved {side} {state.mean:.4g}, that of {state.count} values; now {value:.4g}"
-                return Finding(detail=detail, value=value, threshold=bound, event_ids=(event_id,))
+        mean, clip, slack, above, below = state.mean, params.clip, params.slack, params.above, params.below
+        scale = max(math.sqrt(state.squares / state.count), params.floor * abs(mean), params.floor_abs, 1e-300)
+        z = (value - mean) / scale
+        if not -clip <= z <= clip:
+            z = math.copysign(clip, z)
+        if above is not None:
+            state.up = up if (up := state.up + z - slack) > 0.0 else 0.0
+            if up > above:
+                return self._finding("above", above, value, event_id)
+        if below is not None:
+            state.down = down if (down := state.down - z - slack) > 0.0 else 0.0
+            if down > below:
+                return self._finding("below", below, value, event_id)
         return None
+
+    def _finding(self, side: str, bound: float, value: float, event_id: str) -> Finding:
+        detail = f"the mean moved {side} {self.state.mean:.4g}, that of {self.state.count} values; now {value:.4g}"
+        return Finding(detail=detail, value=value, threshold=bound, event_ids=(event_id,))
 
     def bytes_max(self) -> int:
         return 128

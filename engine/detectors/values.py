@@ -71,8 +71,12 @@ class ValueDetector(StateDetector[ParamsT]):
     needs_value = True
 
     def update(self, observation: Observation) -> Finding | None:
-        value = usable(observation.value)
-        return None if value is None else self.see(value, observation)
+        value = observation.value
+        if value is None or not -VALUE_MAX <= value <= VALUE_MAX:  # also where it is not a number
+            value = usable(value)
+            if value is None:
+                return None
+        return self.see(value, observation)
 
     def see(self, value: float, observation: Observation) -> Finding | None:
         """Take a finite value in; the finding if the condition holds with it."""
