@@ -163,7 +163,8 @@ def _type(annotation: Any) -> tuple[str, str]:
         text, description = _type(inner)
         for meta in (each for each in metas if isinstance(each, msgspec.Meta)):
             bounds = {"≥": meta.ge, ">": meta.gt, "≤": meta.le, "<": meta.lt}
-            limits = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
+            # Equal annotations are one object: which of 0 and 0.0 it shows depends on what was imported first.
+            limits = [f"{sign} {bound:.15g}" for sign, bound in bounds.items() if bound is not None]
             limits += [f"at most {meta.max_length}"] if meta.max_length is not None else []
             limits += [f"at least {meta.min_length}"] if meta.min_length is not None else []
             text += f" ({', '.join(limits)})" if limits else ""
