@@ -108,22 +108,24 @@ def _call(message: Message, span: Span, found: _Attributes, model: str | None) -
 
 
 def _tool(message: Message, span: Span, found: _Attributes) -> Event | Malformed:
-    """A tool that ran; the subject is the agent or program, since the span does not know the model."""
+    """A tool that ran; the subject is the agent or program, since the span does not know the model.
+
+    Where it says what came of it that is worth an event of its own, though the call was told before.
+    """
+    result, call = _as_text(found.first("gen_ai.tool.call.result")), found.first("gen_ai.tool.call.id").name()
     return make_event(
         message,
         span.place,
-        id=_tool_id(
-            message, span, found.first("gen_ai.tool.call.id").name(), digest(message.source, span.trace, span.span)
-        ),
+        id=_tool_id(message, span, None if result else call, digest(message.source, span.trace, span.span)),
         type="tool.call",
         source=_source(message, span),
         subject=found.first("gen_ai.agent.name").name() or Part(span.resource).name("service.name"),
         time_us=seconds_us(span.end_ns / NANOSECONDS),
         data=known(
             tool=found.first("gen_ai.tool.name").name() or "unknown",
-            id=found.first("gen_ai.tool.call.id").name(),
+            id=call,
             arguments=_as_text(found.first("gen_ai.tool.call.arguments")),
-            result=_as_text(found.first("gen_ai.tool.call.result")),
+            result=result,
             session=found.first("gen_ai.conversation.id", "session.id").name(),
             trace=span.trace,
             executed=True,

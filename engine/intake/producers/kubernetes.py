@@ -1,10 +1,19 @@
 """What Kubernetes says of an object, as the fields by which a playbook can act on it."""
 
-from engine.intake.producers.reading import known
+from engine.intake.producers.reading import known, printable
 from engine.model import Json
 
 JOBS = {"job": "Job", "trainjob": "TrainJob", "pytorchjob": "PyTorchJob"}
 WORKLOADS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
+
+
+ENDPOINT_LABELS = ("halon.endpoint", "serving.kserve.io/inferenceservice", "app.kubernetes.io/name", "app", "k8s-app")
+"""Labels of a pod that name what it serves, the most exact first."""
+
+
+def endpoint(labels: dict[str, str]) -> str | None:
+    """The endpoint that a pod with these labels serves."""
+    return next((printable(labels[each]) for each in ENDPOINT_LABELS if labels.get(each)), None)
 
 
 def targets(kind: str | None, name: str | None) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from engine.cloudevents import Malformed
 from engine.intake.producers.contract import Message, Producer
-from engine.intake.producers.kubernetes import subject, targets
+from engine.intake.producers.kubernetes import endpoint, subject, targets
 from engine.intake.producers.reading import Part, at_place, digest, known, make_event, read_lines, rfc3339_us
 from engine.model import Event
 
@@ -14,7 +14,8 @@ class KubernetesEvents(Producer):
 
     One object, an array, an `EventList`, one per line, or each in the envelope of a watch (`type`, `object`). An object
     that is updated because the same happened again is a new event; `count` says how often. Labels of a pod, which the
-    exporter adds, are those by which `kubernetes.isolate` finds it.
+    exporter adds, are those by which `kubernetes.isolate` finds it; one of them names the `endpoint` that it serves
+    (`halon.endpoint`, KServe's, `app.kubernetes.io/name`, `app`, `k8s-app`).
     """
 
     name = "kubernetes-events"
@@ -90,6 +91,7 @@ def _happened(message: Message, place: str, event: Part) -> Event | Malformed:
             or event.name("reportingComponent")
             or event.name("reportingController"),
             host=event.name("source", "host"),
+            endpoint=endpoint(about.texts("labels")) if kind == "Pod" else None,
             pod_labels=about.table("labels") if kind == "Pod" else None,
             **targets(kind, name),
         ),

@@ -66,11 +66,14 @@ def test_a_call_that_failed_has_a_status_and_a_word():
 
 
 def test_the_call_a_model_asked_for_and_the_tool_that_ran_are_one_event():
-    """Both name the id of the call; the second is a duplicate of the first."""
+    """Both name the id of the call; the second is a duplicate of the first, unless it tells what came of it."""
     output = '[{"role": "assistant", "parts": [{"type": "tool_call", "name": "f", "id": "c-1"}]}]'
     _, asked = events(gen_ai__output__messages=output, **CALL)
     [ran] = events(gen_ai__operation__name="execute_tool", gen_ai__tool__name="f", gen_ai__tool__call__id="c-1")
     assert (asked.id, asked.source) == (ran.id, ran.source)
+    result = {"gen_ai__tool__call__id": "c-1", "gen_ai__tool__call__result": "r"}
+    [told] = events(gen_ai__operation__name="execute_tool", gen_ai__tool__name="f", **result)
+    assert (told.data["result"], told.id == ran.id) == ("r", False)
     [other] = events(gen_ai__operation__name="execute_tool", gen_ai__tool__name="f")
     assert other.id != ran.id
 

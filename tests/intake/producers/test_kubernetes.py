@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.intake.producers.kubernetes import subject, targets
+from engine.intake.producers.kubernetes import endpoint, subject, targets
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,20 @@ from engine.intake.producers.kubernetes import subject, targets
 def test_what_can_be_acted_on_is_named_as_playbooks_name_it(kind, found):
     """Kinds and resources alike; anything else is no target."""
     assert targets(kind, "x") == found
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ({"app": "a", "halon.endpoint": "b"}, "b"),
+        ({"app": "a", "serving.kserve.io/inferenceservice": "c"}, "c"),
+        ({"k8s-app": "", "app": "a\x00"}, "a"),
+        ({"pod-template-hash": "x"}, None),
+    ],
+)
+def test_the_endpoint_of_a_pod_stands_in_its_labels(labels, found):
+    """The operator's own label first, then what serving and packaging put there."""
+    assert endpoint(labels) == found
 
 
 def test_a_subject_has_the_parts_that_are_known():
