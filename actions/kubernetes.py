@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
-from actions.support import TargetError, failed, read_secret
+from actions.support import TargetError, failed, probed, read_secret
 from actions.web import Service
 from engine.action import Action, ActionContext, Params, Settings
 from engine.clock import SECOND_US, Duration
@@ -144,6 +144,9 @@ class SetField(Action[ParamsT]):
     def share(self, params: ParamsT, found: Object) -> float | None:
         """Which share of a pool serves afterwards, for endpoints."""
         return None
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(Cluster(self.own(), context).read("/version"))
 
     async def check(self, params: ParamsT, context: ActionContext) -> Plan | Refused | Failed:
         try:

@@ -11,8 +11,8 @@ import hashlib
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +105,21 @@ class TargetError(Exception):
 def failed(error: TargetError) -> Failed:
     """The outcome of a step that met it."""
     return Failed(str(error), error.retryable)
+
+
+async def probed(reaching: Awaitable[object]) -> str:
+    """What an action's `probe` says of an attempt to reach its service: the failure, or nothing."""
+    try:
+        await reaching
+    except TargetError as error:
+        return str(error)
+    return ""
+
+
+async def reached(connection: AbstractAsyncContextManager[object]) -> None:
+    """Opens a connection and closes it. Raises TargetError as it does."""
+    async with connection:
+        pass
 
 
 def library(module: str, *, extra: str) -> Any:

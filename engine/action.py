@@ -84,6 +84,14 @@ class Action(ABC, Generic[ParamsT]):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    async def probe(self, context: ActionContext) -> str:
+        """Why its targets could not be acted on now, as far as that shows without any of them; else empty.
+
+        `halon check --live` asks; changes nothing. An action that can't tell leaves this as it is.
+        """
+        del context
+        return ""
+
     @abstractmethod
     async def check(self, params: ParamsT, context: ActionContext) -> Plan | Refused | Failed:
         """Resolve the target and say what would happen; changes nothing. The dry run, and the first half of acting."""

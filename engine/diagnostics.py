@@ -75,6 +75,11 @@ CODES: dict[str, str] = {
     "H061": "`map` and `format` do not fit each other",
     "H062": "a topic filter is not well formed",
     "H063": "a broker's key needs MQTT 5",
+    # The config against the machine (`halon check --live`)
+    "H070": "a file or secret can't be used",
+    "H071": "others may change or read a file",
+    "H072": "something can't be reached",
+    "H073": "the state directory does not do",
 }
 """Every code with its meaning in a few words."""
 

@@ -77,6 +77,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cel/report.py": "tests/test_diagnostics.py",
     "engine/cli/keywords.py": "tests/cli/test_schema.py",
     "engine/observer.py": "tests/test_app.py",
+    "engine/survey/places.py": "tests/survey/test_files.py",
     "engine/intake/listening.py": "tests/intake/test_doorkeeper.py",
     "engine/steering.py": "tests/test_app.py",
     "engine/intake/producers/table.py": "tests/intake/producers/test_contract.py",

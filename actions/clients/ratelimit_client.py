@@ -16,7 +16,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from actions.endpoints.haproxy import HaproxySettings, command
-from actions.support import TargetError, failed, text_of
+from actions.support import TargetError, failed, probed, text_of
 from engine.action import Action, ActionContext, Params
 from engine.model import (
     AlreadyInPlace,
@@ -65,6 +65,9 @@ class RatelimitClient(Action[RatelimitClientParams]):
     reversible = True
     privileges = "read and write a stats socket of HAProxy, whose config must use the map"
     example = '{ do = "ratelimit.client", client = "client-7", limit = 20, hold = "6h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(command(self._own().socket, f"show map {self._own().map}"))
 
     async def check(self, params: RatelimitClientParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

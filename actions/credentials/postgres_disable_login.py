@@ -1,7 +1,7 @@
 """`postgres.disable-login`: a role of a PostgreSQL server to one that can't log in, its sessions ended."""
 
 from actions.credentials.postgres import PostgresSettings, RoleParams, connect
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed, reached
 from engine.action import Action, ActionContext
 from engine.model import (
     AlreadyInPlace,
@@ -30,6 +30,9 @@ class PostgresDisableLogin(Action[RoleParams]):
     reversible = True
     privileges = "a role with CREATEROLE and membership in pg_signal_backend and pg_read_all_stats, or a superuser"
     example = '{ do = "postgres.disable-login", role = "trainer", hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(reached(connect(self._own(), context)))
 
     async def check(self, params: RoleParams, context: ActionContext) -> Plan | Refused | Failed:
         settings = self._own()

@@ -8,7 +8,7 @@ import secrets
 
 from actions.credentials.handover import Handover, fingerprint
 from actions.credentials.postgres import PostgresRotateSettings, Role, RoleParams, belongs, connect, make_verifier
-from actions.support import TargetError, failed, text_of
+from actions.support import TargetError, failed, probed, reached, text_of
 from engine.action import Action, ActionContext
 from engine.model import (
     AlreadyInPlace,
@@ -38,6 +38,9 @@ class PostgresRotatePassword(Action[RoleParams]):
     reversible = False
     privileges = "a superuser (to read the verifier back), and write access to the folder of the role's password file"
     example = '{ do = "postgres.rotate-password", role = "trainer" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(reached(connect(self._own(), context)))
 
     async def check(self, params: RoleParams, context: ActionContext) -> Plan | Refused | Failed:
         settings = self._own()

@@ -1,7 +1,7 @@
 """`redis.disable-user`: an account of a Redis server to one that can't log in, its connections closed."""
 
 from actions.credentials.redis import RedisSettings, UserParams, connect
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed, reached
 from engine.action import Action, ActionContext
 from engine.model import (
     AlreadyInPlace,
@@ -30,6 +30,9 @@ class RedisDisableUser(Action[UserParams]):
     reversible = True
     privileges = "a Redis account with `+acl|getuser +acl|setuser +acl|save +client|kill +client|list +ping`"
     example = '{ do = "redis.disable-user", user = "trainer", hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(reached(connect(self._own(), context)))
 
     async def check(self, params: UserParams, context: ActionContext) -> Plan | Refused | Failed:
         settings = self._own()

@@ -8,7 +8,7 @@ import secrets
 
 from actions.credentials.handover import Handover, fingerprint
 from actions.credentials.redis import RedisRotateSettings, User, UserParams, connect
-from actions.support import TargetError, failed, sha256, text_of
+from actions.support import TargetError, failed, probed, reached, sha256, text_of
 from engine.action import Action, ActionContext
 from engine.model import (
     AlreadyInPlace,
@@ -38,6 +38,9 @@ class RedisRotatePassword(Action[UserParams]):
     reversible = False
     privileges = "as `redis.disable-user`; write access to the folder of the account's password file"
     example = '{ do = "redis.rotate-password", user = "trainer" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(reached(connect(self._own(), context)))
 
     async def check(self, params: UserParams, context: ActionContext) -> Plan | Refused | Failed:
         settings = self._own()

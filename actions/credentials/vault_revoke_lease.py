@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from actions.credentials.vault import MissingError, VaultSettings, ask
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed
 from engine.action import Action, ActionContext, Params
 from engine.model import (
     AlreadyInPlace,
@@ -49,6 +49,9 @@ class VaultRevokeLease(Action[VaultRevokeLeaseParams]):
     reversible = False
     privileges = "a token with `update` on sys/leases/lookup and sys/leases/revoke; `pip install 'halon[vault]'`"
     example = '{ do = "vault.revoke-lease", lease_id = "${event.data.lease_id}" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(ask(self._own(), context, lambda client: client.auth.token.lookup_self()))
 
     async def check(self, params: VaultRevokeLeaseParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from actions.credentials.vault import MissingError, VaultSettings, ask
-from actions.support import TargetError, failed, text_of
+from actions.support import TargetError, failed, probed, text_of
 from engine.action import Action, ActionContext, Params
 from engine.model import (
     AlreadyInPlace,
@@ -47,6 +47,9 @@ class VaultRotateRole(Action[VaultRotateRoleParams]):
         " alone is used; `pip install 'halon[vault]'`"
     )
     example = '{ do = "vault.rotate-role", role = "trainer" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(ask(self._own(), context, lambda client: client.auth.token.lookup_self()))
 
     async def check(self, params: VaultRotateRoleParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

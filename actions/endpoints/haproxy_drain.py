@@ -7,7 +7,7 @@ import asyncio
 from typing import ClassVar
 
 from actions.endpoints import haproxy
-from actions.support import TargetError, failed, text_of
+from actions.support import TargetError, failed, probed, text_of
 from engine.action import Action, ActionContext
 from engine.model import (
     AlreadyInPlace,
@@ -42,6 +42,9 @@ class HaproxyDrain(Action[haproxy.ServerParams]):
     example = '{ do = "haproxy.drain", backend = "inference", server = "gpu-3", hold = "1h" }'
     state: ClassVar[str] = "drain"
     cuts: ClassVar[bool] = False
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(haproxy.command(self._socket, "show info"))
 
     async def check(self, params: haproxy.ServerParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

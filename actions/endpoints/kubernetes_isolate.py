@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from actions.kubernetes import NAME, Cluster, KubernetesSettings, Object, has_labels
-from actions.support import TargetError, failed, sha256
+from actions.support import TargetError, failed, probed, sha256
 from engine.action import Action, ActionContext, Params
 from engine.model import (
     AlreadyInPlace,
@@ -59,6 +59,9 @@ class KubernetesIsolate(Action[KubernetesIsolateParams]):
         " a network plug-in that enforces them"
     )
     example = '{ do = "kubernetes.isolate", namespace = "inference", labels = { app = "llm-a" }, hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(Cluster(self._own(), context).read("/version"))
 
     async def check(self, params: KubernetesIsolateParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

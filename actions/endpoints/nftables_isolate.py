@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from actions.endpoints import nftables
-from actions.support import TargetError, failed, text_of
+from actions.support import TargetError, failed, probed, text_of
 from engine.action import Action, ActionContext, Params, Settings
 from engine.model import (
     AlreadyInPlace,
@@ -60,6 +60,9 @@ class NftablesIsolate(Action[NftablesIsolateParams]):
     reversible = True
     privileges = "CAP_NET_ADMIN, on the machine that the traffic passes, and the `nft` program"
     example = '{ do = "nftables.isolate", address = "192.0.2.7", port = 8000, hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(nftables.read(self._own().netns))
 
     async def check(self, params: NftablesIsolateParams, context: ActionContext) -> Plan | Refused | Failed:
         settings = self._own()

@@ -71,6 +71,13 @@ async def jobs(settings: SlurmSettings, *, job: str = "", user: str = "") -> lis
     return [Job(row[0], row[1], int(row[2]), row[3], row[4]) for row in rows]
 
 
+async def ping(settings: SlurmSettings) -> None:
+    """Whether the controller answers. Raises TargetError."""
+    code, out, err = await _run(settings, "scontrol", "ping")
+    if code or b"UP" not in out:
+        raise TargetError(f"slurmctld does not answer: {_first_line(out or err)}; see whether it runs, and `conf`")
+
+
 async def control(settings: SlurmSettings, verb: str, ids: list[str]) -> None:
     """`scontrol VERB` on jobs. Raises TargetError."""
     if ids:

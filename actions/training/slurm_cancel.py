@@ -2,7 +2,7 @@
 
 import asyncio
 
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed
 from actions.training import slurm
 from engine.action import Action, ActionContext
 from engine.model import (
@@ -37,6 +37,9 @@ class SlurmCancel(Action[slurm.JobParams]):
     opposes = ("slurm.suspend",)  # suspended, it could go on; cancelled, what it had not written is lost
     privileges = "a Slurm operator or root; `squeue` and `scancel` on halond's machine"
     example = '{ do = "slurm.cancel", job = "17" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(slurm.ping(self._own()))
 
     async def check(self, params: slurm.JobParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

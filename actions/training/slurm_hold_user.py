@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed
 from actions.training import slurm
 from engine.action import Action, ActionContext, Params
 from engine.model import (
@@ -44,6 +44,9 @@ class SlurmHoldUser(Action[UserParams]):
     reversible = True
     privileges = "a Slurm operator or root; `squeue` and `scontrol` on halond's machine"
     example = '{ do = "slurm.hold-user", user = "alice", hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(slurm.ping(self._own()))
 
     async def check(self, params: UserParams, context: ActionContext) -> Plan | Refused | Failed:
         if params.user == "root":

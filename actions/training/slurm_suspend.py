@@ -1,6 +1,6 @@
 """`slurm.suspend`: a job to one that does not run: running tasks are suspended, waiting ones held."""
 
-from actions.support import TargetError, failed
+from actions.support import TargetError, failed, probed
 from actions.training import slurm
 from engine.action import Action, ActionContext
 from engine.model import (
@@ -30,6 +30,9 @@ class SlurmSuspend(Action[slurm.JobParams]):
     reversible = True
     privileges = "a Slurm operator or root; `squeue` and `scontrol` on halond's machine"
     example = '{ do = "slurm.suspend", job = "17", hold = "24h" }'
+
+    async def probe(self, context: ActionContext) -> str:
+        return await probed(slurm.ping(self._own()))
 
     async def check(self, params: slurm.JobParams, context: ActionContext) -> Plan | Refused | Failed:
         try:

@@ -1,5 +1,6 @@
 """`halon check`: every mistake of rules and config at once, and with -v how each condition is evaluated."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from engine.cel.template import Template
 from engine.cli.loading import read_rules
 from engine.cli.output import emit, note, plural, say, table
 from engine.cli.setup import UsageFailure, config_option, json_option, shown
+from engine.clock import SystemClock
 from engine.config import Config
 from engine.configfile import load_config
 from engine.diagnostics import Diagnostic, Level, render, sort, to_json
@@ -19,6 +21,7 @@ from engine.model import Json, Struct
 from engine.rulefile.rules import RuleSet, Step
 from engine.ruletest import SUFFIX, check_tests, load_tests
 from engine.shipped import find_config, find_places
+from engine.survey import survey
 
 
 class Condition(Struct, frozen=True):
@@ -48,12 +51,16 @@ class CheckReport(Struct, frozen=True):
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @config_option
+@click.option("--live", is_flag=True, help="Hold the config against this machine too: files, brokers, targets.")
 @click.option("-v", "--verbose", is_flag=True, help="List every condition and what evaluates it.")
 @json_option
-def check(paths: tuple[Path, ...], config_path: Path | None, *, verbose: bool, as_json: bool) -> None:
+def check(paths: tuple[Path, ...], config_path: Path | None, *, live: bool, verbose: bool, as_json: bool) -> None:
     """Find every mistake of all files at once.
 
     PATHS are rule files and folders, rule tests included; without any, the config and the rules that it names.
+
+    With --live the config is held against the machine as well, as the user who asks and changing nothing: secrets and
+    certificates, who may change rules and config, addresses, brokers, and the targets of the actions that rules use.
 
     Exit codes: 0 no errors, 1 errors, 2 usage.
     """
@@ -79,6 +86,11 @@ def check(paths: tuple[Path, ...], config_path: Path | None, *, verbose: bool, a
         tests, in_tests = load_tests([Path(shown(path)) for path in paths if path.is_dir() or path not in rule_paths])
         found += [*found_there, *in_tests, *(check_tests(tests, rules) if rules is not None and rule_paths else ())]
         files += dict.fromkeys(each.file for each in tests)
+    if live and config is not None:
+        path = find_config(config_path)
+        places = find_places(config, path.parent)
+        looked = survey(config, path, places, rules, catalogue.catalogue, clock=SystemClock(), shown=shown(path))
+        found += asyncio.run(looked)
     report = _report(sort(found), rules, files, verbose=verbose)
     if as_json:
         emit(report)

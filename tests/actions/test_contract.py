@@ -204,6 +204,13 @@ def test_check_changes_nothing(harness):
     assert plan.target.kind == CATALOGUE.actions[harness.action].target_kind or harness.action in {"exec.run"}
 
 
+def test_a_probe_says_nothing_while_the_target_answers(harness):
+    """`halon check --live` asks without a target: on a service that works it is silent and changes nothing."""
+    before = harness.state()
+    assert harness.run().probe() == ""
+    assert harness.state() == before
+
+
 def test_before_it_acts_it_is_not_in_force(harness):
     """Verify never claims what did not happen: with the plan's receipt it reads `not in force`."""
     run = harness.run()

@@ -153,6 +153,9 @@ class Run:
         """Runs one method to its end."""
         return self._note(asyncio.run(coroutine))
 
+    def probe(self):
+        return self.do(self.action.probe(self.context))
+
     def check(self):
         return self.do(self.action.check(self.params, self.context))
 
