@@ -59,6 +59,16 @@ class _Gathered:
         )
 
 
+def _undecided_step(detected: detect.Detected, correlated: correlate.Correlated) -> CoreStep:
+    """Of an event that set off no timer and asks for no steps: as most are that give a signal."""
+    fired = correlated.fired
+    if not fired:
+        return CoreStep(detected.signals, (), correlated.updated, (), (), detected.faults)
+    opened = tuple([each.incident for each in fired if each.fresh])
+    again = tuple([each.incident for each in fired if each.again])
+    return CoreStep(detected.signals, opened, correlated.updated, (), (), detected.faults, again)
+
+
 class Core:
     """The pure core with its state."""
 
@@ -121,8 +131,8 @@ class Core:
             if detected is detect.NOTHING and not due:
                 return EMPTY
             correlated = self._correlator.correlate(detected.signals)
-            if not correlated.fired and not due and not matches.queue:
-                return CoreStep(detected.signals, (), correlated.updated, (), (), detected.faults)
+            if not due and not matches.queue and not any(each.playbook for each in correlated.fired):
+                return _undecided_step(detected, correlated)
             gathered = _Gathered()
             gathered.faults += detected.faults
             gathered.signals += detected.signals

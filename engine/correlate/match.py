@@ -60,9 +60,9 @@ class MatchState:
 
     def dump(self) -> bytes:
         """The whole state. As JSON: events may hold integers that msgpack has no room for."""
-        return _encoder.encode(
-            _Dump(self.used, list(self.newest.values()), self.none_us, self.chains, self.sources, self.pending)
-        )
+        # A `_Dump`, without making one
+        newest = list(self.newest.values())
+        return _encoder.encode((self.used, newest, self.none_us, self.chains, self.sources, self.pending))
 
     def load(self, blob: bytes) -> None:
         """Take the state of `dump` over; raises `msgspec.DecodeError` on anything else."""

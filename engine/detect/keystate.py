@@ -107,8 +107,9 @@ class KeyState:
     def dump(self) -> bytes:
         """The whole state."""
         event = self.hold_event
+        # A `_Dump`, without making one
         return _encoder.encode(
-            _Dump(
+            (
                 self.used,
                 self.queued_us,
                 self.given_us,

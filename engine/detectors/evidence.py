@@ -10,6 +10,13 @@ EVIDENCE_BYTES_MAX = IDS_MAX * (4 * ID_CHARS_MAX + 5) + 5
 """Of the ids in msgpack."""
 
 
+def note(ids: list[str], event_id: str) -> None:
+    """Take an event id in; the oldest goes when there are too many."""
+    if len(ids) == IDS_MAX:
+        del ids[0]
+    ids.append(event_id if len(event_id) <= ID_CHARS_MAX else event_id[:ID_CHARS_MAX])
+
+
 class Evidence:
     """Ids of the newest events, in order of arrival."""
 
@@ -20,10 +27,7 @@ class Evidence:
 
     def add(self, event_id: str) -> None:
         """Take one in; the oldest goes when there are too many."""
-        ids = self.ids
-        if len(ids) == IDS_MAX:
-            del ids[0]
-        ids.append(event_id if len(event_id) <= ID_CHARS_MAX else event_id[:ID_CHARS_MAX])
+        note(self.ids, event_id)
 
     def take(self, most: int) -> tuple[str, ...]:
         """The newest `most` of them, oldest first."""
