@@ -15,7 +15,20 @@ from engine.clock import SECOND_US, Duration, PositiveDuration, format_duration
 from engine.config import IntakeConfig
 from engine.core import Core, CoreStep
 from engine.diagnostics import Diagnostic, Span, error, quoted, suggest
-from engine.model import Event, Fault, Incident, Intent, Json, Phase, Severity, Struct, Verdict, format_key, make_key
+from engine.model import (
+    Event,
+    Fault,
+    Incident,
+    IncidentId,
+    Intent,
+    Json,
+    Phase,
+    Severity,
+    Struct,
+    Verdict,
+    format_key,
+    make_key,
+)
 from engine.replay import Seen
 from engine.rulefile.rules import RuleSet
 from engine.structread import read_struct
@@ -50,6 +63,7 @@ class Expected(Struct, frozen=True):
     key: dict[str, str] | None = None
     rule: str | None = None
     severity: Severity | None = None
+    reaches: Severity | None = None
     contain: tuple[str, ...] | None = None
     investigate: tuple[str, ...] | None = None
     recover: tuple[str, ...] | None = None
@@ -86,10 +100,11 @@ class RuleTest(Struct, frozen=True):
 
 
 class Happened(Struct, frozen=True):
-    """An incident that opened in a test, with the actions decided for it by phase."""
+    """An incident as it opened in a test, the severity that it reached, and the actions decided for it by phase."""
 
     at_us: int
     incident: Incident
+    reached: Severity
     steps: dict[str, tuple[str, ...]]
 
 
@@ -164,6 +179,7 @@ def run_test(rules: RuleSet, test: RuleTest, intake: IntakeConfig | None = None)
     """Feed the events of a test to a fresh core, and compare what opened with what was expected."""
     core, seen = Core(rules, intake=intake), Seen((intake or IntakeConfig()).dedup_horizon)
     incidents: list[Incident] = []
+    reached: dict[IncidentId, Severity] = {}
     intents: list[Intent] = []
     faults: list[Fault] = []
 
@@ -173,6 +189,7 @@ def run_test(rules: RuleSet, test: RuleTest, intake: IntakeConfig | None = None)
 
     def gather(step: CoreStep) -> None:
         incidents.extend(step.opened)
+        reached.update((each.id, each.severity) for each in (*step.opened, *step.updated))
         intents.extend(step.intents)
         faults.extend(step.faults)
 
@@ -184,7 +201,7 @@ def run_test(rules: RuleSet, test: RuleTest, intake: IntakeConfig | None = None)
             gather(core.event(event, end_us))
     ends = [each.at for each in test.expect if each.at is not None] + ([test.until] if test.until is not None else [])
     gather(core.tick(max([end_us, *(START_US + each for each in ends)])))
-    happened = tuple(_happened(each, intents) for each in incidents)
+    happened = tuple(_happened(each, reached[each.id], intents) for each in incidents)
     difference = _difference(test.expect, happened)
     return TestResult(
         file=test.file,
@@ -259,12 +276,12 @@ def _timeline(test: RuleTest) -> list[Event]:
     return sorted(events, key=lambda each: each.time_us)
 
 
-def _happened(incident: Incident, intents: Iterable[Intent]) -> Happened:
+def _happened(incident: Incident, reached: Severity, intents: Iterable[Intent]) -> Happened:
     steps: dict[str, tuple[str, ...]] = {}
     for phase in Phase:
         of_phase = [each for each in intents if each.incident == incident.id and each.phase is phase]
         steps[phase.value] = tuple(_step(each) for each in of_phase)
-    return Happened(at_us=incident.opened_us - START_US, incident=incident, steps=steps)
+    return Happened(at_us=incident.opened_us - START_US, incident=incident, reached=reached, steps=steps)
 
 
 def _step(intent: Intent) -> str:
@@ -281,6 +298,7 @@ def _meets(expected: Expected, happened: Happened) -> bool:
         and (expected.key is None or make_key(expected.key) == incident.key)
         and (expected.rule is None or expected.rule == incident.rule)
         and (expected.severity is None or expected.severity is incident.severity)
+        and (expected.reaches is None or expected.reaches is happened.reached)
         and all(steps is None or steps == happened.steps[phase] for phase, steps in _phases(expected))
     )
 
@@ -331,6 +349,7 @@ def _tell_expected(expected: Expected) -> str:
         "" if expected.key is None else format_key(make_key(expected.key)),
         "" if expected.rule is None else f"by rule {expected.rule}",
         "" if expected.severity is None else expected.severity.value,
+        "" if expected.reaches is None else f"reaches {expected.reaches.value}",
     ]
     parts += [_tell_steps(phase, steps) for phase, steps in _phases(expected) if steps is not None]
     return "  ".join(part for part in parts if part)
@@ -344,6 +363,8 @@ def _tell_happened(happened: Happened, missing: Sequence[Expected]) -> str:
         parts.append(f"by rule {incident.rule}")
     if any(each.severity is not None for each in missing):
         parts.append(incident.severity.value)
+    if any(each.reaches is not None for each in missing):
+        parts.append(f"reaches {happened.reached.value}")
     for phase in Phase:
         spoken_of = any(dict(_phases(each))[phase.value] is not None for each in missing)
         if spoken_of or phase is Phase.CONTAIN:

@@ -28,11 +28,17 @@ incident = "availability"
 severity = "low"
 by = ["run"]
 when = { any = ["silent"] }
+[rule.worse]
+incident = "fairness"
+severity = "critical"
+by = ["run"]
+when = { sequence = ["many", "many"], within = "1m" }
 [playbook.p]
 contain = [ { do = "evidence.capture", paths = ["${event.data.path}"] } ]
 """)
 THREE = '{ at = "5s", repeat = 3, every = "2s", type = "t", subject = "x", data = { path = "/p" } }'
 TWO = '{ at = "5s", repeat = 2, every = "2s", type = "t", subject = "x" }'
+SIX = THREE.replace("repeat = 3", "repeat = 6")
 FAIRNESS = '{ at = "9s", incident = "fairness", key = { run = "x" }, contain = ["evidence.capture"] }'
 
 
@@ -56,6 +62,8 @@ PASSING = [
     (THREE, FAIRNESS, ""),
     (THREE, '{ incident = "fairness" }', ""),
     (THREE, '{ incident = "fairness", rule = "r", severity = "high", investigate = [] }', ""),
+    (THREE, '{ incident = "fairness", severity = "high", reaches = "high" }', ""),
+    (SIX, '{ at = "9s", incident = "fairness", rule = "r", severity = "high", reaches = "critical" }', ""),
     ('{ at = "0s", repeat = 2, type = "t", subject = "x" }', "", ""),
     ('{ at = "0s", type = "beat", subject = "x" }', "", ""),
     ('{ at = "0s", type = "beat", subject = "x" }', "", 'until = "29s"'),
@@ -92,6 +100,17 @@ FAILING = [
         ),
     ),
 ]
+
+FAILING.append(
+    (
+        SIX,
+        '{ incident = "fairness", reaches = "high", contain = [] }',
+        (
+            "- at any time  fairness  reaches high  contain: nothing\n"
+            "+ 9s  fairness  run=x  reaches critical  contain: evidence.capture\n"
+        ),
+    )
+)
 
 
 @pytest.mark.parametrize(("events", "expect", "difference"), FAILING)

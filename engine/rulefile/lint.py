@@ -317,7 +317,7 @@ def _covers(other: Rule, rule: Rule) -> bool:
         enough = sure >= other.when.of.at_least
         return enough and (other.when.of.at_least == 1 or _longer(other, rule))
     if isinstance(rule.when.of, AnyOf):
-        return len(theirs) == 1 and mine == theirs
+        return len(other.when.of.signals) == 1 and mine == theirs  # a sequence may ask for one signal several times
     if isinstance(other.when.of, InOrder):
         return other.when.of == rule.when.of and _longer(other, rule)
     return theirs <= mine and (len(theirs) == 1 or _longer(other, rule))

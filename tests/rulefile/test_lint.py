@@ -56,6 +56,7 @@ recover = [{ do = "slurm.resume", job = "1" }]
         (("all = ['a', 'b'], within = '1m'",), ("all = ['a', 'c'], within = '1m'",), False),
         (("sequence = ['a', 'b'], within = '1m'",), ("sequence = ['b', 'a'], within = '1m'",), False),
         (("all = ['a'], none = ['b'], within = '1m'",), ("all = ['a', 'c'], within = '1m'",), False),
+        (("sequence = ['a', 'a'], within = '1m'", "playbook = 'approved'"), ("any = ['a']",), False),
         (("all = ['a']", "by = ['run']"), ("all = ['a']",), False),
         (("all = ['a']", "mode = 'observe'"), ("all = ['a'], corroborate = 2",), False),
         (("all = ['a']",), ("all = ['a'], corroborate = 2", "playbook = 'approved'"), False),
