@@ -51,6 +51,7 @@ docs: setup
 	PYTHONPATH=. $(BIN)/python scripts/gen_docs.py
 	PYTHONPATH=. $(BIN)/python scripts/gen_operations.py
 	PYTHONPATH=. $(BIN)/python scripts/gen_producers.py
+	PYTHONPATH=. $(BIN)/python scripts/gen_coverage.py
 
 # Side by side with peers, which get a virtual environment of their own; `make bench BENCH=--full` takes half an hour.
 bench: setup packages

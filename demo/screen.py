@@ -34,8 +34,12 @@ class Screen:
         self._console.print(mark + Text(text, style="" if holds else "red"))
 
     def latencies(self, steps: Sequence[StepView]) -> None:
-        """Two lines per step: what became of it, and how long after the event each station of its way was reached."""
-        for step in steps:
+        """Two lines per step: what became of it, and how long after the event each station of its way was reached.
+
+        Steps that were left out, since the event names no target for them, are told together.
+        """
+        taken = [step for step in steps if step.state is not IntentState.SKIPPED]
+        for step in taken:
             done = step.state is IntentState.VERIFIED
             head = Text.assemble(
                 (f"{step.place}  {step.action}", "bold"), "  ", (step.state.value, "green" if done else "bold red")
@@ -47,6 +51,11 @@ class Screen:
             way = [f"{first.name}~{first.at:%H:%M:%S}", *(f"→~{each.name}~+{each.after_ms:.1f}" for each in others)]
             for line in textwrap.wrap(" ".join(way) + "~ms", self._console.width - 4):  # a station is not torn apart
                 self._console.print(Text("    " + line.replace("~", " ")))
+        left_out = [step.action for step in steps if step.state is IntentState.SKIPPED]
+        if left_out:
+            told = f"left out, for the event names no target for them: {', '.join(dict.fromkeys(left_out))}"
+            for line in textwrap.wrap(told, self._console.width - 4, break_on_hyphens=False):
+                self._console.print(Text(line, style="dim"))
 
     def block(self, text: str) -> None:
         """Text as it is, such as the end of a log."""

@@ -25,6 +25,7 @@ CLEAN_STEPS = 220
 START_WITHIN_S = 20.0
 TRAIN_WITHIN_S = 25.0
 DETECT_WITHIN_S = 15.0
+NEEDED = frozenset({"process.freeze", "file.rotate-token", "evidence.capture"})
 CONTAIN_WITHIN_S = 15.0
 RELEASE_WITHIN_S = 10.0
 COMMAND_WITHIN_S = 15.0
@@ -117,8 +118,10 @@ class Story:
             *checks.evidence_kept(self._stage.state / "evidence", [Path(config.checkpoint), self._stage.run_config]),
             checks.process_stopped(self._training_pid, ticks),
         )
-        for step in detail.steps:
+        taken = [step for step in detail.steps if step.state is not IntentState.SKIPPED]
+        for step in taken:
             self._check(Check(f"halon says of {step.action}: {step.state.value}", step.state is IntentState.VERIFIED))
+        self._check(Check("no step that this run needs was left out", {step.action for step in taken} >= NEEDED))
         contained = detail.incident.state is not IncidentState.OPEN
         self._check(Check(f"the incident is {detail.incident.state.value}", contained))
         leases = self._leases()

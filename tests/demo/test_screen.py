@@ -39,6 +39,8 @@ def test_every_latency_is_readable_at_80_columns():
         [
             step("contain[0]", "process.freeze", IntentState.VERIFIED),
             step("investigate[0]", "evidence.capture", IntentState.HELD),
+            step("contain[1]", "slurm.suspend", IntentState.SKIPPED),
+            step("contain[2]", "kubernetes.suspend-job", IntentState.SKIPPED),
         ]
     )
     text = out.getvalue()
@@ -50,3 +52,5 @@ def test_every_latency_is_readable_at_80_columns():
         " → applying +1022.7 → applied +1051.4 → verified +12068.5 ms"
     )
     assert "investigate[0]  evidence.capture  held" in text
+    assert "left out" in text
+    assert "slurm.suspend, kubernetes.suspend-job" in " ".join(text.split())

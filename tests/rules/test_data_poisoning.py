@@ -1,27 +1,19 @@
 """rules/training/data-poisoning.toml on real training runs of a small network: its signals with its parameters."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from actions.table import load_catalogue
 from demo.network import Network
 from demo.site import DATA
-from engine.detectors.table import DETECTORS
-from engine.rulefile.load import load_rules
 from tests.support.detecting import places_found
+from tests.support.shipped import shipped_rules
 
-RULE = Path(__file__).resolve().parents[2] / "rules" / "training" / "data-poisoning.toml"
 POISONED_AT = 300
 
 
 @pytest.fixture(scope="module")
 def signals():
-    rules, found = load_rules([RULE], catalogue=load_catalogue().catalogue, detectors=DETECTORS)
-    assert found == []
-    assert rules is not None
-    return rules.signals
+    return shipped_rules().signals
 
 
 def train(*, seed, rate, batch, share, steps=600):
