@@ -26,6 +26,7 @@ from engine.cel.declare import ScopeKind
 from engine.cel.environment import CelEnvironment
 from engine.cel.runtime import Want
 from engine.clock import SECOND_US, Clock, PositiveDuration, SystemClock
+from engine.clockwatch import ClockWatch
 from engine.collector import at_rest, calm
 from engine.config import Config
 from engine.configfile import load_config
@@ -279,6 +280,8 @@ class Daemon:
                 serving = [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
+                watch = ClockWatch(clock, store, pipeline, seen)
+                serving.append(group.create_task(watch.run(), name="clock"))
                 anchoring = Anchoring(
                     store,
                     clock,

@@ -66,16 +66,47 @@ class Clock(Protocol):
         """Seconds from an arbitrary start, never running backwards: for measuring latencies."""
         ...
 
+    def jump_us(self) -> int:
+        """By how much the machine's clock was set since it was followed last; `now_us` does not show that yet."""
+        ...
+
+    def follow(self, jump_us: int) -> None:
+        """Let `now_us` show a jump from now on."""
+        ...
+
     async def sleep_s(self, seconds: float) -> None:
         """Return once `seconds` have passed on this clock."""
         ...
 
 
+JUMP_US = 5 * SECOND_US
+"""A machine's clock that is set by more than this jumped; less is followed as time that passed."""
+
+
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, but for jumps: it goes on as if there had been none, until someone follows them.
+
+    That someone (`engine.clockwatch`) first moves everything along that was to happen at a time. Time in which the
+    machine slept did pass and is no jump.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_us = _wall_us() - _passed_us()
+        """The clock's time less what passed since the machine started."""
 
     def now_us(self) -> int:
-        return time.time_ns() // 1_000
+        now_us, passed_us = _wall_us(), _passed_us()
+        if abs(now_us - passed_us - self._ahead_us) <= JUMP_US:
+            self._ahead_us = now_us - passed_us
+            return now_us
+        return passed_us + self._ahead_us
+
+    def jump_us(self) -> int:
+        ahead_us = _wall_us() - _passed_us() - self._ahead_us
+        return ahead_us if abs(ahead_us) > JUMP_US else 0
+
+    def follow(self, jump_us: int) -> None:
+        self._ahead_us += jump_us
 
     def monotonic_s(self) -> float:
         return time.monotonic()
@@ -89,11 +120,23 @@ class VirtualClock:
 
     def __init__(self, start_us: int = 1_767_225_600 * SECOND_US) -> None:
         self._now_us = start_us
+        self._set_us = self._jump_us = 0
         self._sleepers: list[tuple[int, int, asyncio.Event]] = []
         self._order = 0
 
     def now_us(self) -> int:
-        return self._now_us
+        return self._now_us + self._set_us
+
+    def jump_us(self) -> int:
+        return self._jump_us
+
+    def follow(self, jump_us: int) -> None:
+        self._jump_us -= jump_us
+        self._set_us += jump_us
+
+    def jump_s(self, seconds: float) -> None:
+        """Someone sets the clock, and no time passes."""
+        self._jump_us += round(seconds * SECOND_US)
 
     def monotonic_s(self) -> float:
         return self._now_us / SECOND_US
@@ -120,6 +163,15 @@ class VirtualClock:
             woken.set()
         self._now_us = end_us
         await _settle()
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def _passed_us() -> int:
+    """What passed since the machine started, the time in which it slept included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000
 
 
 async def _settle() -> None:

@@ -157,6 +157,16 @@ class Core:
         """The clock was set back to `now_us`: without this, all that was due by the wrong time would fire at once."""
         self._core_us = min(self._core_us, now_us)
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        """The clock was set by `by_us` to `to_us` and no time passed: timers keep their distance from now.
+
+        Else every silence that a rule asks for would seem to have lasted, or would go unheard until the clock is where
+        it was.
+        """
+        self._core_us = min(self._core_us, to_us)
+        self._windows.jump(to_us, by_us)
+        self._matches.jump(to_us, by_us)
+
     def next_due_us(self) -> int | None:
         """When `tick` wants to be called next if no event comes before; None for never."""
         windows_us, matches_us = self._windows.due_us(), self._matches.due_us()

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
+import msgspec
 import structlog
 
 from engine.clock import SECOND_US, Clock
@@ -197,6 +198,9 @@ class Pipeline:
         if self._core.core_us > (now_us := self._clock.now_us()) + SET_BACK_US:
             _log.warning("the clock was set back", seconds=(self._core.core_us - now_us) // SECOND_US)
             self._core.set_back(now_us)
+        if any(each.received_us > now_us for each in received):
+            # They came before the clock was set back: to the core they come now.
+            received = [msgspec.structs.replace(each, received_us=min(each.received_us, now_us)) for each in received]
         for message in received:
             if len(judged) + len(letters) >= self._config.batch_events_max:
                 break

@@ -124,3 +124,30 @@ def test_the_system_clock_measures_in_microseconds():
     clock = SystemClock()
     assert 1_700_000_000 < clock.now_us() / SECOND_US < 4_000_000_000
     assert clock.monotonic_s() <= clock.monotonic_s()
+
+
+def test_a_jump_of_the_machines_clock_is_shown_when_it_is_followed(monkeypatch):
+    """Until then time goes on as before; a step of some seconds and sleep are the passing of time."""
+    now = {"wall": 1_000 * SECOND_US, "passed": 50 * SECOND_US}
+    monkeypatch.setattr("engine.clock._wall_us", lambda: now["wall"])
+    monkeypatch.setattr("engine.clock._passed_us", lambda: now["passed"])
+
+    def move(wall_s, passed_s):
+        now["wall"] += wall_s * SECOND_US
+        now["passed"] += passed_s * SECOND_US
+
+    clock = SystemClock()
+    move(3_600, 3_600)
+    assert (clock.now_us(), clock.jump_us()) == (4_600 * SECOND_US, 0)
+    move(4, 0)
+    assert (clock.now_us(), clock.jump_us()) == (4_604 * SECOND_US, 0)
+    move(3_600, 0)
+    move(2, 2)
+    assert (clock.now_us(), clock.jump_us()) == (4_606 * SECOND_US, 3_600 * SECOND_US)
+    clock.follow(clock.jump_us())
+    assert (clock.now_us(), clock.jump_us()) == (8_206 * SECOND_US, 0)
+    move(-3_600, 1)
+    assert clock.now_us() == 8_207 * SECOND_US
+    assert clock.jump_us() == -3_601 * SECOND_US
+    clock.follow(clock.jump_us())
+    assert clock.now_us() == now["wall"]

@@ -149,6 +149,20 @@ class CorrelateState:
         self._mark(state)
         return self._joins.by_rule[rule], key, state
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        """The clock was set by `by_us` to `to_us`: waits keep their distance from now."""
+        for rule, key in {(rule, key) for _, rule, key in self.queue}:
+            table = self._tables.get(rule)
+            state = None if table is None else table.states.get(key)
+            pending = None if state is None else state.pending
+            if state is None or pending is None:
+                continue
+            if pending.due_us <= to_us if by_us > 0 else pending.end_us > to_us:
+                end_us = pending.end_us + min(by_us, 0)
+                state.pending = msgspec.structs.replace(pending, due_us=pending.due_us + by_us, end_us=end_us)
+                self._mark(state)
+                self.schedule(rule, key, state)
+
     def _mark(self, state: MatchState) -> None:
         if not state.dirty:
             state.dirty = True

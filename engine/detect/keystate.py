@@ -100,6 +100,16 @@ class KeyState:
             return detector_us if hold_us is None else hold_us
         return min(hold_us, detector_us)
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        """The clock was set by `by_us` to `to_us`, and no time passed; as `Detector.jump`."""
+        due_us, newest_us = self.hold_due_us(), self.newest_us
+        leapt = due_us is not None and due_us <= to_us if by_us > 0 else newest_us is not None and newest_us > to_us
+        if leapt:
+            self.since_us = None if self.since_us is None else self.since_us + by_us
+            self.newest_us = None if newest_us is None else newest_us + by_us
+        if self.detector is not None:
+            self.detector.jump(to_us, by_us)
+
     def release(self) -> None:
         """The hold ends."""
         self.since_us, self.told, self.hold_event = None, False, None

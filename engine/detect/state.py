@@ -169,6 +169,16 @@ class DetectState:
         self._mark(state)
         return due_us, self._signals[signal], key, state
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        """The clock was set by `by_us` to `to_us`: keys with a timer keep its distance from now."""
+        for signal, key in {(signal, key) for due_us, signal, key in self.queue if by_us < 0 or due_us <= to_us}:
+            state = self.peek(signal, key)
+            if state is not None:
+                state.jump(to_us, by_us)
+                state.queued_us = None
+                self._mark(state)
+                self.schedule(signal, key, state)
+
     def swap(self, signals: Mapping[SignalId, SignalRule]) -> None:
         """Take new rules; windows of signals whose meaning is unchanged stay, the others go."""
         for signal, table in list(self._tables.items()):

@@ -64,6 +64,14 @@ class Absence(Detector[AbsenceParams]):
             event_ids=(self._state.event_id,),
         )
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        newest_us, due_us = self._state.newest_us, self.due_us()
+        if newest_us is None:
+            return
+        leapt = due_us is not None and due_us <= to_us if by_us > 0 else newest_us > to_us
+        if leapt:
+            self._state.newest_us = newest_us + by_us
+
     def dump(self) -> bytes:
         return msgspec.msgpack.encode(self._state)
 

@@ -86,6 +86,14 @@ class Detector(ABC, Generic[ParamsT]):
         del now_us
         return None
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        """The clock was set by `by_us` to `to_us`, and no time passed: for methods with timers.
+
+        Forwards, a timer that it jumped over is put off by as much (or nearly); back, what was seen after `to_us`, in a
+        time that is yet to come, is moved back with the clock.
+        """
+        del to_us, by_us
+
     @abstractmethod
     def dump(self) -> bytes:
         """The whole state, as msgpack."""

@@ -52,6 +52,14 @@ class Drought(Counted[DroughtParams]):
             return None  # silent, and silence is no finding (yet)
         return self.begins_us(state.at + 1)
 
+    def jump(self, to_us: int, by_us: int) -> None:
+        at, due_us = self.state.at, self.due_us()
+        if at is None:
+            return
+        leapt = due_us is not None and due_us <= to_us if by_us > 0 else self.begins_us(at) > to_us
+        if leapt:
+            self.state.at = at + by_us * SLICES // self.counted.within
+
     def tick(self, now_us: int) -> Finding | None:
         state = self.state
         if state.at is None:

@@ -72,6 +72,10 @@ class SeenIds:
             self._count += len(ids) - before
             self._shed()
 
+    def shift(self, by_us: int) -> None:
+        """The clock was set by so much: the horizon is counted as before."""
+        self._slices = deque((since_us + by_us, ids) for since_us, ids in self._slices)
+
     def _slice_for(self, now_us: int) -> set[bytes]:
         """Where an id of now belongs; begins another slice where the last is full or over."""
         if self._slices:

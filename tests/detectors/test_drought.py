@@ -52,3 +52,15 @@ def test_where_silence_is_usual_it_is_no_drought_and_no_timer_runs():
     assert fed(detector, [1, 0, 0, 2, 0] * 30) == []
     assert ticked(detector, 1_000 * MINUTE_US) == []
     assert detector.due_us() is None
+
+
+def test_what_a_clock_jumped_over_is_put_off(monkeypatch):
+    """By the length of the jump, to the slice."""
+    detector = Drought(DroughtParams(within=PositiveDuration(60_000_000), reference=20))
+    for second in range(1_500):
+        detector.update(Observation(second * 1_000_000, f"e{second}", "s"))
+    due_us = detector.due_us()
+    detector.jump(due_us - 1, 3_600_000_000)
+    assert detector.due_us() == due_us, "it did not jump over that"
+    detector.jump(due_us + 7, 3_600_000_000)
+    assert 0 <= 3_600_000_000 - (detector.due_us() - due_us) <= 60_000_000

@@ -1,13 +1,17 @@
 """Times that lie, and silence that is none: events of 1970, of 2100 and without a time; a daemon that was away."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from engine.clock import SECOND_US, SystemClock, format_time
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish
+from tests.support.setclock import SetClock
 from tests.support.wait import until
 
 SILENCE_S = 8
@@ -111,3 +115,86 @@ def test_times_of_1970_and_2100_and_none_at_all(tmp_path):
         # The clock was not moved to 2100: a silence of seconds is still told.
         publish(broker.port, [("halon/events/x", event("e1", "run.beat", "beats"))])
         until(lambda: ("availability", "beats") in opened(halon), within_s=60, what="silence is told in its time")
+
+
+JUMP_RULES = (
+    RULES
+    + """
+[rule.freeze]
+incident = "model-extraction"
+severity = "high"
+by       = ["run"]
+when     = { any = ["held"] }
+playbook = "freeze"
+
+[signal.held]
+on = "run.held"
+by = { run = "event.subject" }
+
+[playbook.freeze]
+contain = [{ do = "process.freeze", pid = "${event.data.pid}", hold = "10m" }]
+"""
+)
+
+
+def timeless(number: str, kind: str, run: str, **data: object) -> tuple[str, bytes]:
+    """An event without a time: it happens when it arrives, by the daemon's clock."""
+    made = {"specversion": "1.0", "id": number, "source": "s", "type": kind, "subject": run, "data": data}
+    return "halon/events/x", json.dumps(made).encode()
+
+
+@contextmanager
+def alive(broker: Mosquitto, run: str) -> Iterator[None]:
+    """A sender that gives a sign of life twice a second and names no time."""
+    ended = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not ended.wait(0.5):
+            number += 1
+            publish(broker.port, [timeless(f"{run}-{number}", "run.beat", run)])
+
+    thread = threading.Thread(target=work, name="beats")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+
+
+def passes(halon: Daemon, seconds: float) -> None:
+    """So much time passes, by a clock that nobody sets."""
+    end_s = SystemClock().monotonic_s() + seconds
+    until(lambda: SystemClock().monotonic_s() > end_s, within_s=seconds + 10, what="time passes")
+    assert halon.runs, halon.tail()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_by_an_hour(tmp_path, hours):
+    """It ends no lease, tells no silence that was none, and afterwards silence and containment come in their time."""
+    clock = SetClock(tmp_path)
+    with (
+        subprocess.Popen(["sleep", "600"]) as held,
+        Mosquitto(tmp_path) as broker,
+        Daemon(tmp_path, port=broker.port, rules=JUMP_RULES, environment=clock.environment) as halon,
+    ):
+        try:
+            publish(broker.port, [timeless("h", "run.held", "held", pid=held.pid)])
+            until(lambda: halon.rows("SELECT 1 FROM leases WHERE state = 'in-force'"), within_s=30, what="it is frozen")
+            [(expires_us,)] = halon.rows("SELECT expires_us FROM leases")
+            with alive(broker, "alive"):
+                until(lambda: halon.events_committed() >= 4, what="beats arrive")
+                clock.set(hours * 3_600)
+                until(lambda: "the clock was set" in halon.log.read_text(), within_s=20, what="the jump is seen")
+                passes(halon, SILENCE_S + 4)
+                assert not [each for each in opened(halon) if each[0] == "availability"], "nobody was silent"
+                assert halon.rows("SELECT state FROM leases") == [("in-force",)]
+                [(later_us,)] = halon.rows("SELECT expires_us FROM leases")
+                assert abs(later_us - expires_us - hours * 3_600 * SECOND_US) < 10 * SECOND_US
+            until(lambda: ("availability", "alive") in opened(halon), within_s=60, what="real silence is told")
+            publish(broker.port, [timeless("b1", "run.bad", "run-9"), timeless("b2", "run.bad", "run-9")])
+            until(lambda: ("data-poisoning", "run-9") in opened(halon), within_s=30, what="windows count")
+            assert halon.run_command("audit", "verify").returncode == 0
+        finally:
+            held.kill()
