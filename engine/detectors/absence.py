@@ -25,6 +25,7 @@ class Absence(Detector[AbsenceParams]):
 
     Parameters: `for` (event time). A key never seen is not missed.
     False alarms: pauses of honest keys that are longer than `for`; keys that end for good are told once.
+    Use `drought` where fewer events than usual are a sign, too.
     Source: the dead man's switch; docs/rules.md, Exact meaning, 17.
 
     >>> from engine.clock import Duration

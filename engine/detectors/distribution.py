@@ -5,6 +5,7 @@ effect size is reckoned, never a p-value: with as many values as a stream has, e
 matter.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from typing import Annotated, Any, Literal
 
@@ -148,33 +149,30 @@ class Bins:
         self.counts = self.count(reference)
         self.size = len(reference)
 
-    def count(self, values: list[float | str]) -> Counter[str]:
-        """Values per bin, by the name of the bin."""
-        found: Counter[str] = Counter()
-        for value in values:
-            found[self._name(value)] += 1
-        return found
+    def count(self, values: list[float | str]) -> Counter[int | str]:
+        """Values per bin: the place of a bin of numbers, or a category."""
+        edges, categories = self.edges, self.categories
+        return Counter(
+            [
+                bisect_right(edges, value) if isinstance(value, float) else value if value in categories else OTHER
+                for value in values
+            ]
+        )
 
-    def _name(self, value: float | str) -> str:
-        if isinstance(value, str):
-            return repr(value) if value in self.categories else OTHER
-        low, high = 0, len(self.edges)
-        while low < high:
-            middle = (low + high) // 2
-            if self.edges[middle] <= value:
-                low = middle + 1
-            else:
-                high = middle
-        left = "" if low == 0 else f"{self.edges[low - 1]:.4g} <= "
-        right = "" if low == len(self.edges) else f" < {self.edges[low]:.4g}"
+    def name(self, place: int | str) -> str:
+        """A bin, for people."""
+        if isinstance(place, str):
+            return OTHER if place == OTHER else repr(place)
+        left = "" if place == 0 else f"{self.edges[place - 1]:.4g} <= "
+        right = "" if place == len(self.edges) else f" < {self.edges[place]:.4g}"
         return f"{left}x{right}"
 
-    def shares(self, recent: list[float | str]) -> list[tuple[str, float, float]]:
-        """Per bin: its name, its share of the reference and of the recent values; half a value is added to each."""
+    def shares(self, recent: list[float | str]) -> list[tuple[int | str, float, float]]:
+        """Per bin: its place, its share of the reference and of the recent values; half a value is added to each."""
         counts = self.count(recent)
-        names = sorted(self.counts.keys() | counts.keys())
-        added = 0.5 * len(names)
+        places = sorted(self.counts.keys() | counts.keys(), key=lambda place: (isinstance(place, str), place))
+        added = 0.5 * len(places)
         return [
-            (name, (self.counts[name] + 0.5) / (self.size + added), (counts[name] + 0.5) / (len(recent) + added))
-            for name in names
+            (place, (self.counts[place] + 0.5) / (self.size + added), (counts[place] + 0.5) / (len(recent) + added))
+            for place in places
         ]

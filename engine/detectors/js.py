@@ -59,8 +59,9 @@ class Js(Distribution[JsParams]):
 
     def compare(self, prepared: Bins, recent: list[float | str]) -> tuple[float, str]:
         parts = []
-        for name, p, q in prepared.shares(recent):
+        for place, p, q in prepared.shares(recent):
             middle = (p + q) / 2.0
-            parts.append(((p * math.log2(p / middle) + q * math.log2(q / middle)) / 2.0, name, p, q))
-        _, name, p, q = max(parts)
-        return math.sqrt(max(0.0, math.fsum(part for part, *_ in parts))), f", most in {name}: {p:.1%} to {q:.1%}"
+            parts.append(((p * math.log2(p / middle) + q * math.log2(q / middle)) / 2.0, place, p, q))
+        _, most, p, q = max(parts, key=lambda part: part[0])
+        effect = math.sqrt(max(0.0, math.fsum(part for part, *_ in parts)))
+        return effect, f", most in {prepared.name(most)}: {p:.1%} to {q:.1%}"

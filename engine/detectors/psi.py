@@ -59,6 +59,6 @@ class Psi(Distribution[PsiParams]):
         return Bins(reference, self.params.bins)
 
     def compare(self, prepared: Bins, recent: list[float | str]) -> tuple[float, str]:
-        parts = [((q - p) * math.log(q / p), name, p, q) for name, p, q in prepared.shares(recent)]
-        _, name, p, q = max(parts)
-        return math.fsum(part for part, *_ in parts), f", most in {name}: {p:.1%} to {q:.1%}"
+        parts = [((q - p) * math.log(q / p), place, p, q) for place, p, q in prepared.shares(recent)]
+        _, most, p, q = max(parts, key=lambda part: part[0])
+        return math.fsum(part for part, *_ in parts), f", most in {prepared.name(most)}: {p:.1%} to {q:.1%}"

@@ -83,6 +83,26 @@ def test_more_categories_than_are_kept_count_as_one():
     assert bins.counts[OTHER] == 5_000 - CATEGORIES_MAX
 
 
+def test_bins_that_look_alike_when_rounded_are_still_several():
+    """Values of little spread around a large number have as many bins as others, and a shift among them is found."""
+    near = [100_000.0 + each / 1_000.0 for each in CALM]
+    bins = Bins(near, 10)
+    assert len(bins.counts) == 10
+    assert found(Psi(PsiParams()), near + [100_000.0 + each / 1_000.0 for each in SHIFTED])[0] >= 4_000
+
+
+def test_a_text_that_looks_like_a_bin_is_a_category_of_its_own():
+    """Numbers and texts of one stream never share a bin."""
+    bins = Bins([1.0, 2.0, "0", "1"] * 10, 2)
+    assert [(bins.name(place), bins.counts[place]) for place, _, _ in bins.shares(["x"])] == [
+        ("x < 2", 10),
+        ("2 <= x", 10),
+        ("'0'", 10),
+        ("'1'", 10),
+        (OTHER, 0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("of", "value"),
     [(True, "true"), (1, 1.0), ("x" * 99, "x" * 64), ([1], None), (2**2_000, None), (float("nan"), None)],
