@@ -44,6 +44,7 @@ from actions.forensics.forensics_measure_bias import ForensicsMeasureBias
 from actions.forensics.forensics_scan_pickle import ForensicsScanPickle
 from actions.forensics.forensics_scan_privacy import ForensicsScanPrivacy
 from actions.forensics.forensics_verify_model import ForensicsVerifyModel
+from actions.forensics.forensics_verify_signature import ForensicsVerifySignature
 from actions.models.mlflow_block_version import MlflowBlockVersion
 from actions.models.mlflow_repoint_alias import MlflowRepointAlias
 from actions.models.model_quarantine import ModelQuarantine
@@ -108,6 +109,7 @@ _ACTIONS: tuple[type[Action[Any]], ...] = (
     # evidence
     EvidenceCapture,
     ForensicsVerifyModel,
+    ForensicsVerifySignature,
     ForensicsScanPickle,
     ForensicsCompareWeights,
     ForensicsFindPoison,

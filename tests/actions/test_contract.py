@@ -78,6 +78,7 @@ HARNESSES = [
     forensics.AuditMembershipHarness,
     forensics.MeasureBiasHarness,
     forensics.ValidateHarness,
+    forensics.VerifySignatureHarness,
     notices.NotifyHarness,
     agents.PublishHarness,
     limits.RatelimitHarness,

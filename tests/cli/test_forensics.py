@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from engine.cli import main
 from tests.support.digits import IMAGES, LABELS, backdoored, flipped, train
+from tests.support.signing import signed_model
 
 
 def halon(*args):
@@ -54,6 +56,8 @@ def files(tmp_path):
     truth, groups = rng.integers(0, 2, 600), np.repeat([0, 1], 300)
     np.savez(tmp_path / "good-bias.npz", truth=truth, decided=truth, groups=groups)
     np.savez(tmp_path / "bad-bias.npz", truth=truth, decided=truth * groups, groups=groups)
+    signed = signed_model(tmp_path / "signed")
+    keys = ["--public-key", signed.key], ["--public-key", signed.other_key]
     at = {each.name: each for each in tmp_path.iterdir()}
     digest = hashlib.sha256(b"weights").hexdigest()
     return {
@@ -76,6 +80,8 @@ def files(tmp_path):
         "privacy": ([at["good.txt"], "--canaries", at["canaries"]], [at["bad.txt"], "--canaries", at["canaries"]]),
         "membership": ([at["good-losses.npz"]], [at["bad-losses.npz"]]),
         "bias": ([at["good-bias.npz"]], [at["bad-bias.npz"]]),
+        "signature": tuple([signed.model, signed.by_key, *key] for key in keys),
+        "validate": tuple([at[f"{each}-bias.npz"], "--accuracy-min", "0.9"] for each in ("good", "bad")),
     }
 
 
@@ -121,3 +127,49 @@ def test_wrong_usage_is_exit_code_2(args, says):
     result = halon(*args)
     assert result.exit_code == 2
     assert says in result.output
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("technique", ["weights", "gradients", "poison", "labels", "membership"])
+def test_a_report_is_drawn(tmp_path, technique, suffix):
+    """By matplotlib, in the form that the name asks for; the report and the exit code stay what they are."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 60)
+    near = rng.normal(size=(240, 6)) + 9 * np.eye(4, 6)[labels]
+    labels[:20] = 3
+    steady = 1 + 0.05 * rng.random(100)
+    first, last = rng.normal(size=(20, 10)), rng.normal(size=(10, 5))
+    files = {
+        "a.npz": {"first": first, "last": last},
+        "b.npz": {"first": first + np.outer(rng.normal(size=20), rng.normal(size=10)), "last": last},
+        "n.npz": {"first": steady * np.where(np.arange(100) < 60, 1, 1_000), "last": steady},
+        "d.npz": {"images": near, "labels": labels},
+        "l.npz": {"members": rng.random(200), "strangers": 0.5 + rng.random(200)},
+    }
+    for name, arrays in files.items():
+        np.savez(tmp_path / name, **arrays)
+    of = {"weights": ["a.npz", "b.npz"], "gradients": ["n.npz"], "membership": ["l.npz"]}.get(technique, ["d.npz"])
+    drawn = tmp_path / f"drawn{suffix}"
+    result = halon(technique, *[str(tmp_path / name) for name in of], "--plot", str(drawn))
+    assert result.exit_code == 1, result.output
+    assert f"drew {drawn}".replace("\n", "") in result.output.replace("\n", "")
+    assert drawn.read_bytes().startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
+
+
+def test_what_can_not_be_drawn_is_said_before_anything_is_examined(tmp_path, monkeypatch):
+    """A name of another form; a library that is not there."""
+    result = halon("weights", "x", "y", "--plot", "z.gif")
+    assert (result.exit_code, ".png or .svg" in result.output) == (2, True)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = halon("weights", "x", "y", "--plot", "z.png")
+    assert (result.exit_code, "halon[plot]" in result.output) == (1, True)
+
+
+def test_a_signature_is_held_against_its_key(tmp_path):
+    """Clean: 0; changed: 1; neither key nor chain: 2."""
+    signed = signed_model(tmp_path)
+    args = ["signature", str(signed.model), str(signed.by_key)]
+    assert halon(*args, "--public-key", str(signed.key)).exit_code == 0
+    (signed.model / "weights.npz").write_bytes(b"others")
+    assert halon(*args, "--public-key", str(signed.key)).exit_code == 1
+    assert halon(*args).exit_code == 2

@@ -11,6 +11,7 @@ import numpy as np
 from engine.forensics.samples import list_samples
 from engine.forensics.tensors import TensorFile
 from tests.actions.harness.base import Failure, Harness
+from tests.support.signing import signed_model
 
 
 class _Harness(Harness):
@@ -249,4 +250,27 @@ class ValidateHarness(_ArraysHarness):
             Failure("a broken file", "damaged", params=broken, at_apply=True),
             Failure("too few right answers", "not passed: accuracy 0.7", params=missed, at_apply=True),
             Failure("nothing asked", "must ask something", params={"accuracy_min": None}),
+        ]
+
+
+class VerifySignatureHarness(_Harness):
+    action = "forensics.verify-signature"
+
+    def make(self):
+        self.signed = signed_model(self.folder)
+        (self.signed.model / "weights.npz").write_bytes(b"others")
+
+    def params(self):
+        return {
+            "path": str(self.signed.model),
+            "signature": str(self.signed.by_key),
+            "public_key_file": str(self.signed.key),
+        }
+
+    def failures(self):
+        broken = {"signature": str(self.folder / "broken")}
+        return [
+            *super().failures(),
+            Failure("no signature", "no signature bundle", params=broken, at_apply=True),
+            Failure("nobody to be signed by", "give `public_key_file`", params={"public_key_file": ""}),
         ]
