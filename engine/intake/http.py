@@ -17,6 +17,7 @@ from engine.cel.environment import CelEnvironment
 from engine.clock import SECOND_US, Clock
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
 from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Once, Received
+from engine.intake.doorapi import document
 from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
 from engine.intake.letters import joined_reasons, letter
 from engine.intake.listening import bind, server_tls
@@ -64,7 +65,7 @@ class HttpIntake:
         self._events_max = intake.payload_events_max
         self._bytes_max = intake.in_flight_bytes_max
         environment = CelEnvironment({})
-        self._pages = dict(pages or {})
+        self._pages = {"/openapi.json": _document(config), **(pages or {})}
         self._known = known
         self._senders = {
             each.name: Sender(each, clock, mapper=_mapper(each, environment), proof=_proof(each, intake))
@@ -324,6 +325,15 @@ class HttpIntake:
         self._silent.pop(connection, None)
         if connection.transport is not None:
             connection.transport.abort()
+
+
+def _document(config: HttpConfig) -> Page:
+    body = msgspec.json.encode(document(config))
+
+    async def read() -> tuple[int, str, bytes]:
+        return 200, "application/json", body
+
+    return read
 
 
 def _getting(page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

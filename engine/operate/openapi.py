@@ -130,7 +130,7 @@ def _responses(method: str, path: str, operation: Operation, schemas: dict[str, 
     if method == "POST":
         found = {
             "200": _answer("Done", schemas[repr(Done if operation.answer is Act else operation.answer)]),
-            "404": _answer("There is no such thing", schemas[repr(NotFound)]),
+            "404": _answer("There is no such thing, or path", {"anyOf": [schemas[repr(NotFound)], problem]}),
             "409": _answer("Not done, and why", schemas[repr(NotDone)]),
             "403": _answer("The peer may read but not act", problem),
         }

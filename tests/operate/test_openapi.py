@@ -1,10 +1,21 @@
 """engine.operate.openapi: the document against the routes, and against what a daemon answers on a real socket."""
 
+import contextlib
 import json
 import re
 
 import jsonschema
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from engine.operate.client import _UnixConnection
 from engine.operate.contract import Handed, Reason, Resolution
@@ -12,9 +23,11 @@ from engine.operate.control import ControlServer
 from engine.operate.openapi import OPERATIONS, document
 from tests.support.steered import serving
 from tests.support.stored import INCIDENT, LEASE, make_database
+from tests.support.unixhttp import BASE_URL, session_of
 from tests.support.wait import until
 
 DOCUMENT = document()
+FUZZED = schemathesis.openapi.from_dict(DOCUMENT)
 BODIES = {
     Resolution: {"resolution": "resolved"},
     Reason: {"reason": "a test"},
@@ -107,3 +120,29 @@ def test_a_wrong_answer_would_be_found():
     """The schemas are closed: an answer with a field too many does not pass."""
     with pytest.raises(jsonschema.ValidationError):
         validate("GET", "/v1/leases", 200, "application/json", b'[{"id": "lease-1", "more": 1}]')
+
+
+CHECKED = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_whatever_is_asked_is_answered_as_the_document_says(socket_path, method, path, mode):
+    """Valid and invalid paths, queries and bodies, made from the document: never 5xx, always a known shape."""
+    session = session_of(socket_path)
+
+    @settings(
+        max_examples=10,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=FUZZED[path][method].as_strategy(generation_mode=mode))
+    def fuzz(case):
+        response = case.call(base_url=BASE_URL, session=session)
+        case.validate_response(response, checks=CHECKED)
+
+    with contextlib.suppress(Unsatisfiable):  # nothing can be wrong about a request that has no parts
+        fuzz()
