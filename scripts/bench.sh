@@ -17,4 +17,5 @@ done
 .venv-bench/bin/python -m benchmarks.matching "$@"
 .venv/bin/python -m benchmarks.state
 .venv/bin/python -m benchmarks.restart
+.venv/bin/python -m benchmarks.commits
 .venv/bin/python -m benchmarks.end_to_end

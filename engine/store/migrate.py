@@ -1,4 +1,4 @@
-"""Numbered SQL scripts to an up-to-date schema, each in one transaction, with a backup before any of them.
+"""Numbered SQL scripts to an up-to-date schema, each in one transaction, with a backup before the first of them.
 
 `engine.store.database` calls `migrate` once at opening. `PRAGMA user_version` holds the number of the last script.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 from engine.model import Struct
 from engine.store.errors import StoreTooNew
 
+BACKUPS_MAX = 3
+"""Backups of older schemas that are kept beside the database: of the newest."""
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -74,7 +76,16 @@ def _back_up(connection: sqlite3.Connection, path: Path, have: int) -> Path:
     finally:
         copy.close()
     partial.replace(backup)
+    _prune(path)
     return backup
+
+
+def _prune(path: Path) -> None:
+    """Delete backups of schemas long gone."""
+    kept = re.compile(re.escape(path.name) + r"\.schema-(\d+)\.backup")
+    found = [(int(match[1]), each) for each in path.parent.iterdir() if (match := kept.fullmatch(each.name))]
+    for _, each in sorted(found)[:-BACKUPS_MAX]:
+        each.unlink()
 
 
 def _run(connection: sqlite3.Connection, script: Migration) -> None:

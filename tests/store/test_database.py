@@ -271,6 +271,20 @@ def test_a_migration_backs_up_first_and_a_failing_one_changes_nothing(tmp_path):
     backup.close()
 
 
+def test_the_backups_of_the_newest_schemas_are_kept(tmp_path):
+    """Three of them; other files beside the database are nobody's business here."""
+    path, scripts = tmp_path / "halon.db", [FIRST]
+    with_store(tmp_path, lambda store: store.write(put(1)))
+    (tmp_path / "other.db.schema-0.backup").touch()
+    connection = connect(path)
+    for number in range(2, 13):
+        scripts.append(Migration(number=number, name=f"{number:04}_x.sql", sql=f"CREATE TABLE x{number} (n);\n"))
+        migrate(connection, path, scripts)
+    connection.close()
+    kept = {each.name for each in tmp_path.glob("*.backup")}
+    assert kept == {*(f"halon.db.schema-{number}.backup" for number in (9, 10, 11)), "other.db.schema-0.backup"}
+
+
 def test_a_newer_schema_is_refused(tmp_path):
     """An older Halon does not touch a database that it does not understand."""
     with_store(tmp_path, lambda store: store.write(lambda connection: connection.execute("PRAGMA user_version = 99")))
