@@ -19,3 +19,4 @@ done
 .venv/bin/python -m benchmarks.restart
 .venv/bin/python -m benchmarks.commits
 .venv/bin/python -m benchmarks.end_to_end
+.venv-bench/bin/python -m benchmarks.forensics_peers
