@@ -69,6 +69,7 @@ from engine.store.database import Store
 from engine.store.errors import StoreCorrupt, StoreError
 from engine.store.recorder import RecorderLimits
 from engine.store.seen import SeenIds, digest
+from engine.tending import Tending
 
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 STEPS_SHARE = 0.7
@@ -233,6 +234,11 @@ class Daemon:
                 announce=readiness.reloaded,
                 clock=clock,
             )
+            tending = Tending(
+                running=self._running, store=store, core=core, pipeline=pipeline, contain=contain, clock=clock
+            )
+            await tending.restore()
+            contain.recovered = tending.close_recovered
             steering = Steer(
                 version=version("halon"),
                 pid=os.getpid(),
@@ -242,6 +248,7 @@ class Daemon:
                 core=core,
                 pipeline=pipeline,
                 contain=contain,
+                tending=tending,
                 doors=doors,
                 feed=feed,
                 clock=clock,

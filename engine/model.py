@@ -363,7 +363,8 @@ Undoing = Undone | Conflict | Failed
 class Lease(Struct, frozen=True):
     """A reversible containment in force: its holders (incidents), receipt and expiry. One per (action, target).
 
-    `adopted`: it was in place before Halon acted, so that letting go leaves it as it was found.
+    `adopted`: it was in place before Halon acted, so that letting go leaves it as it was found. `lost`: read back last,
+    it was not in force, and was not put back.
     """
 
     id: LeaseId
@@ -379,6 +380,7 @@ class Lease(Struct, frozen=True):
     drifts: int = 0
     detail: str = ""
     adopted: bool = False
+    lost: bool = False
 
 
 def incident_id(incident: IncidentType, key: Key, trigger: str) -> IncidentId:

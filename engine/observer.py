@@ -86,8 +86,11 @@ class Observer:
         for incident in step.opened:
             self._decisions.incident(incident)
             self._metrics.incident(incident)
+        for incident in step.reopened:
+            self._metrics.reopened(incident)
+        again = {incident.id for incident in step.reopened}
         for incident in step.updated:
-            self._decisions.incident(incident, "absorbed")
+            self._decisions.incident(incident, "reopened" if incident.id in again else "absorbed")
         for intent in (*step.intents, *step.skipped):
             self._decisions.intent(intent)
             self._metrics.intent(intent)

@@ -17,6 +17,7 @@ from engine.core import Core, CoreStep
 from engine.intake.contract import DeadLetter, Doors, Once, Received
 from engine.model import Event, Intent, Struct
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
+from engine.store.connection import Connection
 from engine.store.database import Store
 from engine.store.deadletters import DeadLetter as StoredLetter
 from engine.store.errors import StoreBusyOrFull
@@ -146,15 +147,18 @@ class Pipeline:
         self.decoder = decoder
         self._config = config
 
-    async def change_core(self, change: Callable[[Core], CoreStep | None]) -> CoreStep | None:
+    async def change_core(
+        self, change: Callable[[Core], CoreStep | None], also: Callable[[Connection], object] | None = None
+    ) -> CoreStep | None:
         """Let `change` do something to the core (new rules, a closed incident) between two batches, and commit that.
 
+        `also` writes what belongs to it in the same transaction; it must not raise, nor mind being called again.
         Returns once it is durable; raises StoreBusyOrFull where the store does not take it before `stop`.
         """
         async with self._core_lock:
             step = change(self._core)
             batch = self._batch((), [step] if step is not None else [], events=[], seen=[], letters=[], judged=[])
-            if not await self._commit(batch):
+            if not await self._commit(batch, also):
                 raise StoreBusyOrFull(self.commit_failing)
         self._submit(batch.intents)
         return step
@@ -280,12 +284,18 @@ class Pipeline:
         )
         return Batch(received=tuple(received), changes=changes, steps=tuple(steps), judged=tuple(judged))
 
-    async def _commit(self, batch: Batch) -> bool:
+    async def _commit(self, batch: Batch, also: Callable[[Connection], object] | None = None) -> bool:
         """Write the batch, for as long as it takes; False where `stop` came before the store took it."""
+
+        def commit(connection: Connection) -> None:
+            commit_batch(connection, batch.changes, self._config.limits)
+            if also is not None:
+                also(connection)
+
         while True:
             began_s = self._clock.monotonic_s()
             try:
-                await self._store.write(lambda connection: commit_batch(connection, batch.changes, self._config.limits))
+                await self._store.write(commit)
             except StoreBusyOrFull as error:
                 self.commit_failing = str(error)
                 self._watcher.commit_failed(self.commit_failing)

@@ -15,10 +15,12 @@ from engine.core import Core
 from engine.intake.contract import OWN_DOORS, DeadLetter, Doors, Once, Received
 from engine.intake.feed import Fed, Feed, NotFed
 from engine.intake.http import DOOR as HTTP
-from engine.model import Event, IncidentId, IncidentState, IntentId, Json, LeaseId, LeaseState, Mode
+from engine.model import Event, IncidentId, IntentId, Json, LeaseId, LeaseState, Mode
 from engine.observer import Observer
 from engine.operate.contract import (
     Act,
+    Advance,
+    Close,
     Done,
     Door,
     Handed,
@@ -28,14 +30,16 @@ from engine.operate.contract import (
     NotDone,
     NotFound,
     Taken,
+    WatchKey,
 )
 from engine.pipeline import Pipeline
 from engine.reload import Reload
 from engine.running import Running
-from engine.store import audit, deadletters, incidents, intents, leases
+from engine.store import audit, deadletters, intents, leases
 from engine.store.connection import Connection
 from engine.store.database import Store
 from engine.store.deadletters import DeadLetter as StoredLetter
+from engine.tending import Tending
 
 _log = structlog.get_logger("halon.steering")
 
@@ -54,6 +58,7 @@ class Steer:
         core: Core,
         pipeline: Pipeline,
         contain: Contain,
+        tending: Tending,
         doors: Doors,
         feed: Feed,
         clock: Clock,
@@ -67,6 +72,7 @@ class Steer:
         self._core = core
         self._pipeline = pipeline
         self._contain = contain
+        self._tending = tending
         self._doors = doors
         self._feed = feed
         self._clock = clock
@@ -142,39 +148,29 @@ class Steer:
             intent, lambda: self._contain.deny(intent, who=who, reason=reason), f"{intent} is denied"
         )
 
-    async def acknowledge(self, incident: IncidentId, *, who: str) -> Act:
-        """Somebody looks after the incident now: on record, and an open or contained one is being investigated."""
-        now_us = self._clock.now_us()
-        state = await self._store.read(lambda connection: incidents.state_of(connection, incident))
-        if state is None:
-            return NotFound(f"there is no incident {incident}; `halon incidents list` shows them")
-        if state is IncidentState.CLOSED:
-            return NotDone(f"{incident} is closed")
-        await self._note("steering.acknowledge", who, {"incident": incident})
-        if state is IncidentState.CONTAINED:
-            await self._store.write(
-                lambda connection: incidents.move(
-                    connection, incident, IncidentState.INVESTIGATING, at_us=now_us, who=who
-                )
-            )
-            return Done(f"{who} investigates {incident}")
-        return Done(f"{who} looks after {incident}, which is {state.value}")
+    async def acknowledge(self, incident: IncidentId, *, who: str, reason: str) -> Act:
+        """Somebody looks after the incident now."""
+        return await self._tending.acknowledge(incident, who=who, reason=reason)
 
-    async def close_incident(self, incident: IncidentId, *, who: str, resolution: str) -> Act:
-        """End an incident; what it alone holds is released, and new evidence may open another."""
-        state = await self._store.read(lambda connection: incidents.state_of(connection, incident))
-        if state is None:
-            return NotFound(f"there is no incident {incident}; `halon incidents list` shows them")
-        try:
-            await self._contain.close(incident, who=who, resolution=resolution)
-        except NotPossible as error:
-            return NotDone(str(error))
+    async def advance(self, incident: IncidentId, wanted: Advance, *, who: str) -> Act:
+        """A person moves the incident on."""
+        return await self._tending.advance(incident, wanted, who=who)
 
-        def forget(core: Core) -> None:
-            core.close(incident)
+    async def close_incident(self, incident: IncidentId, wanted: Close, *, who: str) -> Act:
+        """End an incident; what it alone holds is released."""
+        return await self._tending.close(incident, wanted, who=who)
 
-        await self._pipeline.change_core(forget)
-        return Done(f"{incident} is closed: {resolution}")
+    async def reopen(self, incident: IncidentId, *, who: str, reason: str) -> Act:
+        """Open a closed incident again."""
+        return await self._tending.reopen(incident, who=who, reason=reason)
+
+    async def watch(self, wanted: WatchKey, *, who: str) -> Act:
+        """Put a key on the watch list."""
+        return await self._tending.watch(wanted, who=who)
+
+    async def unwatch(self, wanted: WatchKey, *, who: str) -> Act:
+        """Take a key off the watch list."""
+        return await self._tending.unwatch(wanted, who=who)
 
     async def pause(self, *, who: str, reason: str) -> Act:
         """Stop all acting: intents are held back, leases stay as they are."""

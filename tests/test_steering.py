@@ -13,7 +13,7 @@ from engine.intake.contract import Doors, Inbox
 from engine.intake.doorkeeper import DoorKeeper
 from engine.intake.feed import Feed
 from engine.intake.formats import Formats
-from engine.model import IncidentState, LeaseState
+from engine.model import LeaseState
 from engine.observer import Observer
 from engine.operate.contract import Done, Handed, NotDone, NotFound, Taken
 from engine.operate.metrics import Metrics
@@ -25,6 +25,7 @@ from engine.store import audit, deadletters, incidents
 from engine.store.batch import BatchLimits
 from engine.store.deadletters import DeadLetter
 from engine.store.seen import SeenIds, digest
+from engine.tending import Tending
 from tests.support.acting import START_US, World, acting, holding, incident, intent
 from tests.support.rules import rules_of
 
@@ -84,6 +85,15 @@ class Stage:
             announce=self.announced.append,
             clock=acting.clock,
         )
+        tending = Tending(
+            running=running,
+            store=acting.store,
+            core=self.core,
+            pipeline=self.pipeline,
+            contain=acting.contain,
+            clock=acting.clock,
+        )
+        acting.contain.recovered = tending.close_recovered
         self.steer = Steer(
             version="0",
             pid=1,
@@ -93,6 +103,7 @@ class Stage:
             core=self.core,
             pipeline=self.pipeline,
             contain=acting.contain,
+            tending=tending,
             doors=doors,
             feed=feed,
             clock=acting.clock,
@@ -203,31 +214,6 @@ def test_a_pause_file_cannot_be_resumed_from_the_socket(tmp_path):
         answer = await stage.steer.resume(who="ada")
         assert isinstance(answer, NotDone)
         assert PAUSE_FILE in answer.reason
-
-    play(tmp_path, scenario)
-
-
-def test_an_acknowledged_incident_is_investigated_and_a_closed_one_lets_go(tmp_path):
-    """Contained becomes investigating; closing releases what only it holds, and is final."""
-
-    async def scenario(stage):
-        one = incident()
-        await stage.acting.decide(intent(one), of=one)
-        await stage.acting.finish()
-        assert await stage.state(one) is IncidentState.CONTAINED
-        assert isinstance(await stage.steer.acknowledge(one.id, who="ada"), Done)
-        assert await stage.state(one) is IncidentState.INVESTIGATING
-        assert isinstance(await stage.steer.close_incident(one.id, who="ada", resolution="resolved"), Done)
-        await stage.acting.finish()
-        assert await stage.state(one) is IncidentState.CLOSED
-        assert stage.world.held == set()
-        assert isinstance(await stage.steer.acknowledge(one.id, who="ada"), NotDone)
-        assert isinstance(await stage.steer.close_incident(one.id, who="ada", resolution="again"), NotDone)
-        for act in (
-            stage.steer.acknowledge("inc-none", who="a"),
-            stage.steer.close_incident("inc-none", who="a", resolution=""),
-        ):
-            assert isinstance(await act, NotFound)
 
     play(tmp_path, scenario)
 

@@ -88,8 +88,13 @@ def print_head(detail: IncidentDetail) -> None:
         ("opened", time_text(row.opened)),
         ("contained", time_text(row.contained)),
     ]
+    if row.acked_by:
+        pairs.append(("looked after by", row.acked_by))
+    if row.reopened:
+        pairs.append(("reopened", plural(row.reopened, "time")))
     if row.closed is not None:
-        pairs += [("closed", time_text(row.closed)), ("resolution", row.resolution)]
+        of = f" of {row.duplicate_of}" if row.duplicate_of else ""
+        pairs += [("closed", time_text(row.closed)), ("resolution", row.resolution + of)]
     if detail.tags:
         pairs.append(("tags", ", ".join(detail.tags)))
     fields(pairs, indent=2)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from engine.contain import lifecycle
 from engine.contain.environment import Cause, Environment, Escalation
 from engine.model import IncidentId, IncidentState, Intent, IntentState, Phase
-from engine.store import incidents, intents
+from engine.store import deadlines, incidents, intents
 from engine.store.connection import Connection
-from engine.store.intents import IntentRecord, Move
+from engine.store.intents import Move
 
 _log = structlog.get_logger(__name__)
 
@@ -88,22 +89,25 @@ class Chronicle:
 
 
 def settle_incident(connection: sqlite3.Connection, incident: IncidentId, at_us: int) -> None:
-    """Call an incident contained once every contain step of it was read back from its target, and not before."""
-    if incidents.state_of(connection, incident) is not IncidentState.OPEN:
+    """Move an incident on to where what became of its steps has brought it, one transition after the other."""
+    for _ in IncidentState:
+        stage = incidents.stage_of(connection, incident)
+        if stage is None:
+            return
+        change = lifecycle.next_transition(stage, intents.progress(connection, incident))
+        if change is None:
+            return
+        incidents.move(connection, incident, change.to, at_us=at_us, who="halon", reason=change.reason)
+
+
+def lose_containment(
+    connection: sqlite3.Connection, incident: IncidentId, at_us: int, reason: str, *, contain_within_us: int
+) -> None:
+    """Open an incident again, because what contained it is no longer in force; its clock to contain runs anew.
+
+    One that recovers stays there: its containment is lifted on the way, and what is not meant is escalated.
+    """
+    if incidents.state_of(connection, incident) not in {IncidentState.CONTAINED, IncidentState.INVESTIGATING}:
         return
-    if _is_contained(intents.of_incident(connection, incident, Phase.CONTAIN)):
-        incidents.move(
-            connection, incident, IncidentState.CONTAINED, at_us=at_us, who="halon", reason="every step was verified"
-        )
-
-
-def lose_containment(connection: sqlite3.Connection, incident: IncidentId, at_us: int, reason: str) -> None:
-    """Open a contained incident again, because what contained it is no longer in force."""
-    if incidents.state_of(connection, incident) is IncidentState.CONTAINED:
-        incidents.move(connection, incident, IncidentState.OPEN, at_us=at_us, who="halon", reason=reason)
-
-
-def _is_contained(steps: Sequence[IntentRecord]) -> bool:
-    # A step that its own `when` left out was never asked for; one given up after a failure stands beside that failure.
-    left = [step for step in steps if step.state is not IntentState.SKIPPED]
-    return bool(left) and all(step.state is IntentState.VERIFIED for step in left)
+    incidents.move(connection, incident, IncidentState.OPEN, at_us=at_us, who="halon", reason=reason)
+    deadlines.start(connection, incident, Phase.CONTAIN, at_us=at_us, within_us=contain_within_us)

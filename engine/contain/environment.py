@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from engine.clock import SECOND_US, Clock
-from engine.config import ContainConfig, GuardsConfig
-from engine.model import IncidentId, Intent, IntentId, LeaseId, Severity, Struct, Target
+from engine.config import ContainConfig, GuardsConfig, IncidentsConfig, RecorderConfig
+from engine.model import IncidentId, Intent, IntentId, LeaseId, Phase, Severity, Struct, Target
 from engine.store.database import Store
 from engine.store.intents import Move
 
@@ -29,6 +29,7 @@ class Cause(StrEnum):
     DRIFT = "drift"
     LEASE = "lease"
     DEADLINE = "deadline"
+    NOTICE = "notice"
 
 
 class Escalation(Struct, frozen=True):
@@ -56,14 +57,16 @@ Protected = Callable[[Target], bool]
 class Environment(msgspec.Struct):
     """The surroundings of containment; `jitter` gives a number from 0 to 1.
 
-    One for all parts, and the one place where a reload changes their bounds: `contain`, `guards` and `protected` are
-    read at the moment of acting, never kept.
+    One for all parts, and the one place where a reload changes their bounds: what is of the config, and
+    `protected`, are read at the moment of acting, never kept.
     """
 
     store: Store
     clock: Clock
     contain: ContainConfig
     guards: GuardsConfig
+    incidents: IncidentsConfig
+    recorder: RecorderConfig
     notify: Notify
     moved: Moved
     protected: Protected
@@ -74,3 +77,12 @@ class Environment(msgspec.Struct):
         """How long to wait after the given number of tries (from 1): doubling, capped, with jitter of a half."""
         wait_us: int = min(self.contain.retry_backoff * 2 ** min(tries - 1, 20), BACKOFF_MAX_US)
         return wait_us * (0.5 + self.jitter()) / SECOND_US
+
+    def approval_us(self, phase: Phase) -> int:
+        """How long a step of a phase waits for a person: what comes later has the time of its phase's deadline."""
+        longest = {
+            Phase.CONTAIN: 0,
+            Phase.INVESTIGATE: self.incidents.investigate_within,
+            Phase.RECOVER: self.incidents.recover_within,
+        }
+        return max(int(self.guards.approval_timeout), int(longest[phase]))

@@ -14,13 +14,15 @@ from engine.contain.calls import Calls
 from engine.contain.chronicle import Chronicle
 from engine.contain.environment import Environment
 from engine.contain.leases import Leases
+from engine.contain.lifecycle import Waits, recovery_waits
 from engine.contain.order import NextMove, Run, Skip, Undo, Wait, next_move
 from engine.contain.slots import Priority
 from engine.contain.step import Steps
-from engine.model import IncidentId, IncidentState, IntentId, IntentState, LeaseState
+from engine.model import IncidentId, IntentId, IntentState, LeaseState
 from engine.store import incidents, intents
 from engine.store.connection import Connection
 from engine.store.errors import StoreBusyOrFull
+from engine.store.incidents import Stage
 from engine.store.intents import Hold, IntentRecord, Move
 
 CHAINS_MAX = 1_024
@@ -127,20 +129,25 @@ class Executor:
                 await self._environment.clock.sleep_s(STORE_RETRY_S)
 
     async def _next(self, incident: IncidentId, undone: set[IntentId]) -> NextMove | None:
-        def look(connection: Connection) -> tuple[IncidentState | None, list[IntentRecord]]:
-            return incidents.state_of(connection, incident), intents.of_incident(connection, incident)
+        def look(connection: Connection) -> tuple[Stage, list[IntentRecord], Waits | None] | None:
+            stage = incidents.stage_of(connection, incident)
+            if stage is None:
+                return None
+            waits = recovery_waits(stage, intents.progress(connection, incident))
+            return stage, intents.of_incident(connection, incident), waits
 
-        state, records = await self._environment.store.read(look)
-        if state is None:
+        found = await self._environment.store.read(look)
+        if found is None:
             return None
-        return next_move(state, records, kind_of=self._calls.kind_of, undone=undone)
+        stage, records, waits = found
+        return next_move(stage, records, waits, kind_of=self._calls.kind_of, undone=undone)
 
     async def _do(self, move: NextMove, undone: set[IntentId]) -> None:
         match move:
             case Run(record=record):
                 await self._steps.run(record)
-            case Wait(record=record):
-                change = self._change(IntentState.HELD, "the incident is not contained", hold=Hold.CONTAINMENT)
+            case Wait(record=record, hold=hold, reason=reason):
+                change = self._change(IntentState.HELD, reason, hold=hold)
                 await self._chronicle.move(record.intent, (IntentState.INTENDED,), change)
             case Skip(records=records, reason=reason):
                 for record in records:

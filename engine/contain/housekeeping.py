@@ -10,22 +10,18 @@ from engine.clock import format_duration
 from engine.config import BudgetConfig
 from engine.contain import guards, steering
 from engine.contain.chronicle import Chronicle
-from engine.contain.environment import Cause, Environment, Escalation
+from engine.contain.environment import Environment
 from engine.contain.guards import Switch
 from engine.contain.leases import Leases
+from engine.contain.lifecycle import is_recovered, recovery_waits
+from engine.contain.overdue import Overdue
 from engine.contain.slots import priority_of
-from engine.model import IncidentId, IncidentState, Intent, LeaseId, LeaseState, Phase, Struct, lease_id
-from engine.store import audit, incidents, intents, leases, timers
+from engine.model import IncidentId, IncidentState, Intent, LeaseId, LeaseState, Struct, lease_id
+from engine.store import incidents, intents, leases, timers, watches
 from engine.store.connection import Connection
 from engine.store.intents import Hold, IntentRecord, Move
 from engine.store.timers import Timer
-
-_MISSED = {
-    Phase.CONTAIN: {IncidentState.OPEN},
-    Phase.INVESTIGATE: {IncidentState.OPEN, IncidentState.CONTAINED, IncidentState.INVESTIGATING},
-    Phase.RECOVER: set(IncidentState) - {IncidentState.CLOSED},
-}
-"""An incident that still stands in one of these has missed the deadline of the phase."""
+from engine.store.watches import Watched
 
 LiveLeases = frozenset[tuple[str, LeaseId]]
 
@@ -38,6 +34,8 @@ class _Due(Struct, frozen=True):
     overdue: tuple[IntentRecord, ...]
     over: tuple[tuple[IntentRecord, str], ...]
     timers: tuple[Timer, ...]
+    recovered: tuple[IncidentId, ...]
+    unwatched: tuple[Watched, ...]
 
 
 class Housekeeping:
@@ -58,6 +56,11 @@ class Housekeeping:
         self._wake = wake
         self.live: LiveLeases = frozenset()
         """(target kind, id) of the leases in force at the last tick."""
+        self._overdue = Overdue(environment, chronicle)
+        self.pins: Sequence[Timer] = ()
+        """At which recorded events are to be kept, as of the last tick."""
+        self.recovered: tuple[IncidentId, ...] = ()
+        """Incidents that are to be closed by themselves, as of the last tick."""
         self._first = True
 
     async def tick(self) -> list[LeaseId]:
@@ -74,9 +77,11 @@ class Housekeeping:
             await self._deny(record, now_us)
         for record, why in due.over:
             await self._set_free(record, why, now_us)
-        for timer in due.timers:
-            if timer.name.startswith(timers.DEADLINE):
-                await self._deadline(timer, now_us)
+        await self._overdue.look([each for each in due.timers if each.name.startswith(timers.DEADLINE)], now_us)
+        if due.unwatched:
+            await self._environment.store.write(lambda connection: _unwatch(connection, due.unwatched, now_us))
+        self.pins = [each for each in due.timers if each.name.startswith(timers.PIN)]
+        self.recovered = due.recovered
         # Letting go is acting too: while acting is paused, what is in force stays in force.
         return [] if paused else [*due.expired, *_releases(due.timers)]
 
@@ -94,6 +99,8 @@ class Housekeeping:
             overdue=tuple(intents.overdue(connection, now_us)),
             over=() if paused else tuple(self._over(connection, held, live, ended, now_us)),
             timers=tuple(timers.due(connection, now_us)),
+            recovered=tuple(self._recovered(connection)),
+            unwatched=tuple(watches.ended(connection, now_us)),
         )
 
     def _over(
@@ -122,9 +129,11 @@ class Housekeeping:
         match record.hold:
             case Hold.PAUSE:
                 return "acting goes on"
-            case Hold.CONTAINMENT:
-                state = incidents.state_of(connection, record.intent.incident)
-                return "the incident is contained" if state is not IncidentState.OPEN else None
+            case Hold.CONTAINMENT | Hold.INVESTIGATION:
+                stage = incidents.stage_of(connection, record.intent.incident)
+                progress = intents.progress(connection, record.intent.incident)
+                waits = None if stage is None else recovery_waits(stage, progress)
+                return "what comes before it is done" if waits is None or waits.hold is not record.hold else None
             case Hold.PROTECTED if plan is not None:
                 return "no longer protected" if guards.protected(self._environment, plan.target) is None else None
             case Hold.LEASE if plan is not None:
@@ -140,7 +149,7 @@ class Housekeeping:
                 return None
 
     async def _deny(self, record: IntentRecord, now_us: int) -> None:
-        waited = format_duration(self._environment.guards.approval_timeout)
+        waited = format_duration(self._environment.approval_us(record.intent.phase))
 
         def commit(connection: Connection) -> tuple[Intent, Move] | None:
             known = intents.get(connection, record.intent.id)
@@ -154,35 +163,27 @@ class Housekeeping:
             self._chronicle.tell(*denied)
             self._wake(record.intent)
 
+    def _recovered(self, connection: Connection) -> list[IncidentId]:
+        if not self._environment.incidents.close_recovered:
+            return []
+        stages = ((each, incidents.stage_of(connection, each)) for each in incidents.recovering(connection))
+        return [
+            each
+            for each, stage in stages
+            if stage is not None and is_recovered(stage, intents.progress(connection, each))
+        ]
+
     async def _set_free(self, record: IntentRecord, why: str, now_us: int) -> None:
         if await self._environment.store.write(
             lambda connection: steering.set_free(connection, record, why=why, at_us=now_us)
         ):
             self._wake(record.intent)
 
-    async def _deadline(self, timer: Timer, now_us: int) -> None:
-        incident, phase = IncidentId(str(timer.body["incident"])), Phase(str(timer.body["phase"]))
 
-        def commit(connection: Connection) -> bool:
-            timers.drop(connection, timer.name)
-            missed = incidents.state_of(connection, incident) in _MISSED[phase]
-            if missed:
-                audit.append(
-                    connection, "incident.deadline-missed", now_us, {"incident": incident, "phase": phase.value}
-                )
-            return missed
-
-        if await self._environment.store.write(commit):
-            within_us = timer.body.get("within_us")
-            length = f" within {format_duration(within_us)}" if isinstance(within_us, int) else ""
-            self._chronicle.escalate(
-                Escalation(
-                    cause=Cause.DEADLINE,
-                    reason=f"the phase `{phase.value}` was not done{length}",
-                    at_us=now_us,
-                    incident=incident,
-                )
-            )
+def _unwatch(connection: Connection, ended: Sequence[Watched], now_us: int) -> None:
+    """What was watched for its time is taken off the list; the core has its own clock for that."""
+    for each in ended:
+        watches.drop(connection, each.key, at_us=now_us, who="halon", reason="its time is over")
 
 
 def _releases(due: Sequence[Timer]) -> list[LeaseId]:

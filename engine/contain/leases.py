@@ -7,7 +7,7 @@ A lease that cannot be ended stays listed in doubt (`conflict`) with the reason;
 
 from engine.clock import SECOND_US
 from engine.contain.calls import Call, Calls
-from engine.contain.chronicle import Chronicle
+from engine.contain.chronicle import Chronicle, lose_containment, settle_incident
 from engine.contain.environment import Cause, Environment, Escalation
 from engine.contain.slots import URGENT, Locks
 from engine.model import (
@@ -72,8 +72,11 @@ def grant(connection: Connection, lease: Lease, *, at_us: int) -> None:
             adopted=live.adopted,
             detail=live.detail,
         )
-    leases.acquire(connection, lease, at_us=at_us)
+    acquired = leases.acquire(connection, lease, at_us=at_us)
     timers.drop(connection, timers.RELEASE + lease.id)
+    if live is not None and live.lost:
+        for holder in acquired.holders:
+            settle_incident(connection, holder, at_us)  # what was lost is in force again
 
 
 def doubt(connection: Connection, lease: Lease, *, at_us: int, reason: str) -> None:
@@ -184,7 +187,18 @@ class Leases:
                     connection,
                     Timer(name=timers.RELEASE + lease.id, due_us=now_us + RETRY_US, body={"lease": lease.id}),
                 )
-            return leases.change(connection, lease.id, at_us=now_us, kind=kind, who=who, state=state, detail=detail)
+            if state is LeaseState.RELEASED:
+                for holder in lease.holders:
+                    lose_containment(
+                        connection,
+                        holder,
+                        now_us,
+                        f"{lease.id} was released by {who}" if who != "halon" else f"{lease.id} has expired",
+                        contain_within_us=self._environment.incidents.contain_within,
+                    )
+            return leases.change(
+                connection, lease.id, at_us=now_us, kind=kind, who=who, state=state, detail=detail, lost=False
+            )
 
         changed = await self._environment.store.write(commit)
         if state is LeaseState.RELEASED:

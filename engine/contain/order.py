@@ -1,14 +1,17 @@
 """The intents of one incident, as the store has them, to what is to be done next: pure, and asked after every step.
 
-Phases run one after the other, steps of a phase in order, evidence before what destroys it. A phase that waits for
-someone does not keep the next from being investigated; nothing is recovered before the incident is contained.
+Phases run one after the other, steps of a phase in order, evidence before what destroys it. A containment that waits
+for someone does not keep the incident from being investigated; nothing is recovered before it is contained and
+investigated, or a person says that it may be (`engine.contain.lifecycle`).
 `engine.contain.executor` calls `next_move` until there is nothing to do.
 """
 
 from collections.abc import Callable, Sequence, Set
 
+from engine.contain.lifecycle import Waits
 from engine.model import IncidentState, IntentId, IntentState, OnFailure, Phase, Struct
-from engine.store.intents import IntentRecord
+from engine.store.incidents import Stage
+from engine.store.intents import Hold, IntentRecord
 
 EVIDENCE = "evidence"
 """The target kind whose steps come first in a phase."""
@@ -21,9 +24,11 @@ class Run(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Hold this step back: the incident is not contained."""
+    """Hold this step back: what comes before it is not done."""
 
     record: IntentRecord
+    hold: Hold
+    reason: str
 
 
 class Skip(Struct, frozen=True):
@@ -48,29 +53,35 @@ _READY = {IntentState.INTENDED, IntentState.APPLYING, IntentState.APPLIED}
 
 
 def next_move(
-    incident: IncidentState,
+    stage: Stage,
     records: Sequence[IntentRecord],
+    waits: Waits | None,
     *,
     kind_of: Callable[[str], str],
     undone: Set[IntentId] = frozenset(),
 ) -> NextMove | None:
     """What to do now for an incident; None when all is settled or waits for someone.
 
-    `kind_of` gives the target kind of an action; `undone` are steps whose undoing was tried already.
+    `waits` says why nothing may be recovered yet; `kind_of` gives the target kind of an action; `undone` are steps
+    whose undoing was tried already.
     """
-    if incident is IncidentState.CLOSED:
-        left = tuple(each for each in records if each.state in {IntentState.INTENDED, IntentState.HELD})
-        return Skip(records=left, reason="the incident was closed") if left else _first_ready(records)
-    contains = any(each.intent.phase is Phase.CONTAIN for each in records)
+    first = dict(zip(Phase, stage.steps_from, strict=True))
+    earlier = [each for each in records if each.intent.step < first[each.intent.phase]]
+    if stage.state is IncidentState.CLOSED:
+        return _wind_up(records, "the incident was closed")
+    move = _wind_up(earlier, "the incident was closed, and reopened since")
+    if move is not None:
+        return move
     for phase in Phase:
         steps = sorted(
-            (each for each in records if each.intent.phase is phase),
+            (each for each in records if each.intent.phase is phase and each.intent.step >= first[phase]),
             key=lambda each: (kind_of(each.intent.action) != EVIDENCE, each.intent.step),
         )
         move = _next_in_phase(steps, kind_of, undone)
-        if isinstance(move, Run) and phase is Phase.RECOVER and contains and incident is IncidentState.OPEN:
+        if isinstance(move, Run) and phase is Phase.RECOVER and waits is not None:
             observed = move.record.intent.verdict == "observe"
-            return move if observed or move.record.state is not IntentState.INTENDED else Wait(record=move.record)
+            begins = move.record.state is IntentState.INTENDED and not observed
+            return Wait(record=move.record, hold=waits.hold, reason=waits.reason) if begins else move
         if move is not None:
             return move
     return None
@@ -117,7 +128,10 @@ def _stops(failed: IntentRecord, kind_of: Callable[[str], str]) -> bool:
     return failed.intent.on_failure is OnFailure.UNDO
 
 
-def _first_ready(records: Sequence[IntentRecord]) -> NextMove | None:
-    """What was begun before an incident was closed is brought to its end."""
+def _wind_up(records: Sequence[IntentRecord], reason: str) -> NextMove | None:
+    """What was begun is brought to its end; what was not is given up."""
+    left = tuple(each for each in records if each.state in {IntentState.INTENDED, IntentState.HELD})
+    if left:
+        return Skip(records=left, reason=reason)
     begun = (each for each in records if each.state in {IntentState.APPLYING, IntentState.APPLIED})
     return next((Run(record=each) for each in begun), None)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from engine.config import BudgetConfig
 from engine.contain import guards
 from engine.contain.calls import Call, Calls
-from engine.contain.chronicle import Chronicle, lose_containment
+from engine.contain.chronicle import Chronicle, lose_containment, settle_incident
 from engine.contain.environment import Cause, Environment, Escalation
 from engine.contain.guards import Refusal, Switch
 from engine.contain.leases import Leases
@@ -86,8 +86,10 @@ class Reconciler:
                 await self._unread(known, call.reason)
                 return
             match await self._calls.verify(call, known.receipt):
-                case InForce():
+                case InForce(detail=detail):
                     self._unreadable.pop(lease, None)
+                    if known.lost:
+                        await self._change(known, "in-force", detail=f"in force again: {detail}", lost=False)
                 case Unknown(reason=reason):
                     await self._unread(known, reason)
                 case NotInForce(detail=detail):
@@ -144,7 +146,8 @@ class Reconciler:
         receipt = answer.receipt if isinstance(answer, Applied | AlreadyInPlace) else plan.receipt
         # Whatever apply said, only what is read back counts.
         if isinstance(await self._calls.verify(call, receipt), InForce):
-            await self._change(drifted, "reapplied", detail=f"applied again after: {detail}", receipt=receipt)
+            said = f"applied again after: {detail}"
+            await self._change(drifted, "reapplied", detail=said, receipt=receipt, lost=False)
             self._tell(
                 lease,
                 f"it was undone and applied again ({drifted.drifts} of at most "
@@ -164,7 +167,7 @@ class Reconciler:
 
     async def _drift_without_mending(self, lease: Lease, detail: str) -> None:
         """It is not in force now and we may or could not change that: its incidents are not contained any more."""
-        if lease.detail == detail:
+        if lease.detail == detail and lease.lost:
             return  # said already
         await self._change(lease, "not-in-force", detail=detail, lost=True)
         self._tell(lease, detail)
@@ -187,15 +190,12 @@ class Reconciler:
         state: LeaseState | None = None,
         drifts: int | None = None,
         receipt: Receipt | None = None,
-        lost: bool = False,
+        lost: bool | None = None,
     ) -> Lease:
         now_us = self._now_us()
 
         def commit(connection: Connection) -> Lease:
-            if lost:
-                for holder in lease.holders:
-                    lose_containment(connection, holder, now_us, f"{lease.id} is not in force: {detail}")
-            return leases.change(
+            changed = leases.change(
                 connection,
                 lease.id,
                 at_us=now_us,
@@ -205,7 +205,20 @@ class Reconciler:
                 drifts=drifts,
                 receipt=receipt,
                 adopted=False if receipt is not None else None,
+                lost=lost,
             )
+            for holder in lease.holders:
+                if lost:
+                    lose_containment(
+                        connection,
+                        holder,
+                        now_us,
+                        f"{lease.id} is not in force: {detail}",
+                        contain_within_us=self._environment.incidents.contain_within,
+                    )
+                elif lease.lost and lost is not None:
+                    settle_incident(connection, holder, now_us)
+            return changed
 
         return await self._environment.store.write(commit)
 

@@ -22,18 +22,23 @@ from engine.contain.chronicle import Chronicle
 from engine.contain.environment import Environment, Moved, Notify, Protected
 from engine.contain.executor import Executor
 from engine.contain.guards import Switch
+from engine.contain.herald import Herald
 from engine.contain.housekeeping import Housekeeping
 from engine.contain.leases import Leases
+from engine.contain.pinning import Pinning
 from engine.contain.reconcile import Reconciler
 from engine.contain.secrets import Secrets
 from engine.contain.slots import Locks, priority_of
 from engine.contain.steering import NotPossible
 from engine.contain.step import Steps
-from engine.model import IncidentId, Intent, IntentId, Json, Lease, LeaseId, LeaseState
+from engine.model import IncidentId, IncidentState, Intent, IntentId, Json, Lease, LeaseId, LeaseState
 from engine.store import intents, leases, state
 from engine.store.connection import Connection
 from engine.store.database import Store
 from engine.store.errors import StoreBusyOrFull
+from engine.store.intents import IntentRecord
+
+Recovered = Callable[[IncidentId], Coroutine[Any, Any, object]]
 
 TICK_S = 1.0
 """How often time is looked at: the resolution of leases, deadlines and the pause file."""
@@ -65,6 +70,8 @@ class Contain:
             clock=clock,
             contain=config.contain,
             guards=config.guards,
+            incidents=config.incidents,
+            recorder=config.recorder,
             notify=notify,
             moved=moved,
             protected=protected,
@@ -87,16 +94,21 @@ class Contain:
         self._reconciler = Reconciler(self._environment, self._calls, locks, self._switch, self._leases, chronicle)
         self._housekeeping = Housekeeping(self._environment, self._switch, self._leases, chronicle, self._wake)
         self._chronicle = chronicle
+        self._herald = Herald(self._environment, self._calls)
+        self._pinning = Pinning(self._environment)
         self._group: asyncio.TaskGroup | None = None
-        self._under_way: dict[LeaseId, asyncio.Task[None]] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._stop_within_s = config.daemon.stop_within / SECOND_US
+        self.recovered: Recovered = _nobody
+        """Is told of an incident that is to be closed by itself."""
         self.ready = asyncio.Event()
         """Set once leases, holds and timers of the last run are taken up: intake may begin."""
 
     def reconfigure(self, config: Config, protected: Protected) -> None:
         """Other bounds from now on; what is under way and what is held is judged by them at its next look."""
         self._environment.contain, self._environment.guards = config.contain, config.guards
+        self._environment.incidents, self._environment.recorder = config.incidents, config.recorder
         self._environment.protected = protected
         self._calls.reconfigure(config.actions, parallel_max=config.contain.parallel_max)
         self._stop_within_s = config.daemon.stop_within / SECOND_US
@@ -169,16 +181,40 @@ class Contain:
         await self._tick()
         await self._wake_unsettled()
 
-    async def close(self, incident: IncidentId, *, who: str, resolution: str) -> None:
-        """Close an incident and let go of what only it holds. The caller tells the core. Raises NotPossible."""
+    async def acknowledge(self, incident: IncidentId, *, who: str, reason: str) -> IncidentState:
+        """Somebody looks after an incident now; the state in which it is then. Raises NotPossible."""
         now_us = self._environment.clock.now_us()
-        held = await self._environment.store.write(
-            lambda connection: steering.close(connection, incident, who=who, resolution=resolution, at_us=now_us)
+        return await self._environment.store.write(
+            lambda connection: steering.acknowledge(connection, incident, who=who, reason=reason, at_us=now_us)
         )
-        for record in await self._environment.store.read(lambda connection: intents.of_incident(connection, incident)):
+
+    async def advance(
+        self, incident: IncidentId, to: IncidentState | None, *, who: str, reason: str
+    ) -> tuple[IncidentState, IncidentState]:
+        """A person moves an incident on; from where to where. Steps that waited for that go on. Raises NotPossible."""
+        now_us = self._environment.clock.now_us()
+        moved = await self._environment.store.write(
+            lambda connection: steering.advance(connection, incident, to, who=who, reason=reason, at_us=now_us)
+        )
+        await self._tick()
+        return moved
+
+    async def let_go(self, incident: IncidentId, *, who: str) -> list[Lease]:
+        """A closed incident gives up its steps and leases: the last that was put in force first, each read back.
+
+        The leases as they are then; one that could not be ended does not keep the others in force.
+        """
+
+        def look(connection: Connection) -> tuple[list[IntentRecord], list[Lease]]:
+            return intents.of_incident(connection, incident), leases.held_by(connection, incident)
+
+        records, held = await self._environment.store.read(look)
+        for record in records:
             self._wake(record.intent)
-        for lease in held:
-            await self._leases.leave(LeaseId(lease), incident, who=who)
+        place = {record.lease: at for at, record in enumerate(records)}
+        held.sort(key=lambda lease: (lease.acquired_us, place.get(lease.id, -1)), reverse=True)
+        ended = [await self._leases.leave(lease.id, incident, who=who) for lease in held]
+        return [lease for lease in ended if lease is not None]
 
     @property
     def paused(self) -> str:
@@ -189,13 +225,17 @@ class Contain:
     async def _recover(self) -> None:
         """Take up what the last run left: the pause, leases being ended, then every intent that is not settled."""
 
-        def look(connection: Connection) -> tuple[str, list[Lease]]:
+        def look(connection: Connection) -> tuple[str, list[Lease], list[IncidentId]]:
             pause = state.paused(connection)
-            return pause.who if pause else "", leases.find(connection, states=(LeaseState.RELEASING,))
+            ending = leases.find(connection, states=(LeaseState.RELEASING,))
+            return pause.who if pause else "", ending, leases.held_by_closed(connection)
 
-        self._switch.paused_by, releasing = await self._environment.store.read(look)
+        self._switch.paused_by, releasing, closed = await self._environment.store.read(look)
         for lease in releasing:
             self._release_soon(lease.id)
+        for incident in closed:
+            # It ended between the closing and the letting go.
+            self._start(f"let go of {incident}", functools.partial(self.let_go, incident, who="halon"))
         await self._tick()
         await self._wake_unsettled()
 
@@ -222,6 +262,13 @@ class Contain:
     async def _tick(self) -> None:
         for lease in await self._housekeeping.tick():
             self._release_soon(lease)
+        for notice in await self._herald.waiting():
+            self._start(f"notice {notice.id}", functools.partial(self._herald.send, notice))
+        if self._housekeeping.pins:
+            # Looking through the recorder takes its time, for which nothing else waits.
+            self._start("recorded events", functools.partial(self._pinning.look, self._housekeeping.pins))
+        for incident in self._housekeeping.recovered:
+            self._start(f"close {incident}", functools.partial(self.recovered, incident))
 
     def _read_back(self) -> None:
         """Start a reading of each lease that is due for one."""
@@ -232,19 +279,19 @@ class Contain:
     def _release_soon(self, lease: LeaseId) -> None:
         self._start(lease, functools.partial(self._leases.release, lease, who="halon"))
 
-    def _start(self, lease: LeaseId, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """One task per lease at a time; what is due while one runs is found due again at a later tick."""
-        if lease in self._under_way or self._group is None:
+    def _start(self, what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """One task per lease, notice or incident at a time; what is due while one runs is found due again later."""
+        if what in self._under_way or self._group is None:
             return
-        self._under_way[lease] = self._group.create_task(self._tend(lease, work), name=f"tend {lease}")
+        self._under_way[what] = self._group.create_task(self._tend(what, work), name=f"tend {what}")
 
-    async def _tend(self, lease: LeaseId, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    async def _tend(self, what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         try:
             await work()
         except StoreBusyOrFull as error:
-            _log.error("the store does not take what became of a lease", lease=lease, error=str(error))
+            _log.error("the store does not take what became of it", what=what, error=str(error))
         finally:
-            del self._under_way[lease]
+            del self._under_way[what]
 
     async def _drain(self, group: asyncio.TaskGroup) -> None:
         """Give what runs its time to end, then leave it where it is."""
@@ -262,3 +309,8 @@ class Contain:
         await self._executor.idle()
         if self._under_way:
             await asyncio.wait(self._under_way.values())
+
+
+async def _nobody(incident: IncidentId) -> None:
+    """Nobody closes incidents by themselves."""
+    del incident

@@ -1,21 +1,41 @@
-"""What an operator says to what becomes of held intents and incidents: approve, deny, pause, resume, close.
+"""What an operator says to what becomes of held intents and incidents: approve, deny, pause, acknowledge, close, ….
 
 Functions inside one transaction each, with an audit record of who said it. The service calls them and wakes what they
 set free.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
-from engine.model import IncidentId, IncidentState, Intent, IntentId, IntentState
-from engine.store import audit, incidents, intents, leases, state
+from engine.contain import lifecycle
+from engine.contain.chronicle import settle_incident
+from engine.model import (
+    Incident,
+    IncidentId,
+    IncidentState,
+    Intent,
+    IntentId,
+    IntentState,
+    Json,
+    Phase,
+    Resolution,
+    Struct,
+    format_key,
+)
+from engine.store import audit, deadlines, happenings, incidents, intents, state, watches
 from engine.store.connection import Connection
+from engine.store.happenings import What
 from engine.store.intents import Hold, IntentRecord, Move
 from engine.store.state import Paused
+from engine.store.watches import Watched
 
 _BY_POLICY = {Hold.BUDGET, Hold.SERVING}
 _NOT_BY_APPROVAL = {
     Hold.PROTECTED: "its target is protected by guards.protected, which no approval overrides",
     Hold.PAUSE: "acting is paused; `halon resume` goes on",
+    Hold.CONTAINMENT: "its incident is not contained; if it may go on: `halon incidents advance INCIDENT recovering`",
+    Hold.INVESTIGATION: "its incident is not investigated; if it is: `halon incidents advance INCIDENT recovering`",
 }
 
 
@@ -75,15 +95,76 @@ def resume(connection: Connection, *, who: str, at_us: int) -> None:
     audit.append(connection, "steering.resume", at_us, {"who": who})
 
 
-def close(connection: Connection, incident: IncidentId, *, who: str, resolution: str, at_us: int) -> list[str]:
-    """Close an incident; the leases that it held, which are now to be let go of."""
+def acknowledge(connection: Connection, incident: IncidentId, *, who: str, reason: str, at_us: int) -> IncidentState:
+    """Somebody looks after an incident; the state in which it is then. Raises NotPossible."""
+    state = _state(connection, incident)
+    if state is IncidentState.CLOSED:
+        raise NotPossible(f"{incident} is closed; `halon incidents reopen` opens it again")
+    incidents.acknowledge(connection, incident, at_us=at_us, who=who, reason=reason)
+    settle_incident(connection, incident, at_us)
+    return _state(connection, incident)
+
+
+def advance(
+    connection: Connection, incident: IncidentId, to: IncidentState | None, *, who: str, reason: str, at_us: int
+) -> tuple[IncidentState, IncidentState]:
+    """A person moves an incident on, by default to where it goes next; from where and to where. Raises NotPossible."""
+    state = _state(connection, incident)
+    wanted = to or lifecycle.following(state)
+    if wanted is None:
+        wanted = IncidentState.CLOSED
+    problem = lifecycle.objection(state, wanted, reason=reason)
+    if problem is not None:
+        raise NotPossible(f"{incident} is not moved to `{wanted.value}`: {problem}")
+    incidents.move(connection, incident, wanted, at_us=at_us, who=who, reason=reason)
+    return state, wanted
+
+
+class Closing(Struct, frozen=True):
+    """How a person, or Halon, closes an incident. `watched`: its key is on the watch list from then on."""
+
+    who: str
+    resolution: Resolution
+    reason: str = ""
+    duplicate_of: str = ""
+    watched: Watched | None = None
+
+
+def close(connection: Connection, incident: IncidentId, closing: Closing, *, at_us: int) -> bool:
+    """Close an incident, if it is not closed already."""
+    closed = incidents.move(
+        connection,
+        incident,
+        IncidentState.CLOSED,
+        at_us=at_us,
+        who=closing.who,
+        reason=closing.reason,
+        resolution=closing.resolution.value,
+        duplicate_of=closing.duplicate_of,
+    )
+    if closed and closing.watched is not None:
+        watches.put(connection, closing.watched)
+        told = f"{format_key(closing.watched.key)} is watched more closely"
+        body: dict[str, Json] = {"until_us": closing.watched.until_us}
+        happenings.put(connection, incident, What.WATCHED, at_us=at_us, who=closing.who, reason=told, body=body)
+    return closed
+
+
+def reopen(
+    connection: Connection, again: Incident, *, who: str, reason: str, at_us: int, within_us: Mapping[Phase, int]
+) -> None:
+    """Open a closed incident again as the core has it, with its clock set anew."""
+    incidents.put(connection, again, at_us=at_us)
+    if incidents.move(connection, again.id, IncidentState.OPEN, at_us=at_us, who=who, reason=reason):
+        for phase, length_us in within_us.items():
+            deadlines.start(connection, again.id, phase, at_us=at_us, within_us=length_us)
+
+
+def _state(connection: Connection, incident: IncidentId) -> IncidentState:
     known = incidents.state_of(connection, incident)
     if known is None:
         raise NotPossible(f"no incident {incident}")
-    if known is IncidentState.CLOSED:
-        raise NotPossible(f"{incident} is closed already")
-    incidents.move(connection, incident, IncidentState.CLOSED, at_us=at_us, who=who, resolution=resolution)
-    return [lease.id for lease in leases.held_by(connection, incident)]
+    return known
 
 
 def _held(connection: Connection, intent: IntentId) -> IntentRecord:

@@ -334,7 +334,8 @@ class Steps:
 
     async def _hold(self, intent: Intent, refusal: Refusal, plan: Plan | None = None) -> None:
         now_us = self._environment.clock.now_us()
-        until_us = now_us + self._environment.guards.approval_timeout if refusal.hold is Hold.APPROVAL else None
+        waits_us = self._environment.approval_us(intent.phase)
+        until_us = now_us + waits_us if refusal.hold is Hold.APPROVAL else None
         change = Move(
             to=IntentState.HELD,
             at_us=now_us,

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Meta
 
+from engine.clock import DURATION_MAX_US
 from engine.diagnostics import Diagnostic
 from engine.model import (
     IncidentId,
@@ -22,6 +24,7 @@ from engine.model import (
     LeaseState,
     Mode,
     Phase,
+    Resolution,
     RuleId,
     Severity,
     Struct,
@@ -63,10 +66,28 @@ class Reason(Struct, frozen=True):
     reason: str = ""
 
 
-class Resolution(Struct, frozen=True):
-    """Body of close."""
+class Advance(Struct, frozen=True):
+    """Body of advance: to which state, or to where it goes next."""
 
-    resolution: str
+    to: IncidentState | None = None
+    reason: str = ""
+
+
+class Close(Struct, frozen=True):
+    """Body of close: how it ended, and for how long its key is watched if not as configured; 0 for not at all."""
+
+    resolution: Resolution
+    reason: Annotated[str, Meta(max_length=10_000)] = ""
+    duplicate_of: str = ""
+    watch_us: Annotated[int, Meta(ge=0, le=DURATION_MAX_US)] | None = None
+
+
+class WatchKey(Struct, frozen=True):
+    """Body of watch and unwatch."""
+
+    key: Annotated[dict[str, str], Meta(max_length=8)]
+    for_us: Annotated[int, Meta(ge=1, le=DURATION_MAX_US)] = 86_400_000_000
+    reason: Annotated[str, Meta(max_length=10_000)] = ""
 
 
 class Handed(Struct, frozen=True):
@@ -114,12 +135,28 @@ class Steering(Protocol):
         """Refuse a step that waits for a person."""
         ...
 
-    async def acknowledge(self, incident: IncidentId, *, who: str) -> Act:
+    async def acknowledge(self, incident: IncidentId, *, who: str, reason: str) -> Act:
         """Somebody looks after the incident now."""
         ...
 
-    async def close_incident(self, incident: IncidentId, *, who: str, resolution: str) -> Act:
+    async def advance(self, incident: IncidentId, wanted: Advance, *, who: str) -> Act:
+        """A person moves the incident on."""
+        ...
+
+    async def close_incident(self, incident: IncidentId, wanted: Close, *, who: str) -> Act:
         """End an incident; what it alone holds is released."""
+        ...
+
+    async def reopen(self, incident: IncidentId, *, who: str, reason: str) -> Act:
+        """Open a closed incident again."""
+        ...
+
+    async def watch(self, wanted: WatchKey, *, who: str) -> Act:
+        """Put a key on the watch list."""
+        ...
+
+    async def unwatch(self, wanted: WatchKey, *, who: str) -> Act:
+        """Take a key off the watch list."""
         ...
 
     async def pause(self, *, who: str, reason: str) -> Act:
@@ -225,8 +262,19 @@ class Pause(Struct, frozen=True):
     since: datetime
 
 
+class Recorded(Struct, frozen=True):
+    """What the flight recorder holds."""
+
+    events: int
+    bytes: int
+    since: datetime | None = None
+
+
 class Stored(Struct, frozen=True):
-    """What the database says. `incidents` counts by state; `leases` by state; `steps_held` wait for something."""
+    """What the database says. `incidents` counts by state; `leases` by state; `steps_held` wait for something.
+
+    `overdue` counts missed deadlines that are not made good, by phase; `notices` by state.
+    """
 
     incidents: dict[IncidentState, int]
     leases: dict[LeaseState, int]
@@ -236,6 +284,10 @@ class Stored(Struct, frozen=True):
     paused: Pause | None = None
     faults: tuple[FaultRow, ...] = ()
     budgets: tuple[BudgetRow, ...] = ()
+    overdue: dict[Phase, int] = {}
+    notices: dict[str, int] = {}
+    recorded: Recorded | None = None
+    watched: int = 0
 
 
 class Status(Struct, frozen=True):
@@ -261,6 +313,88 @@ class IncidentRow(Struct, frozen=True):
     contained: datetime | None = None
     closed: datetime | None = None
     resolution: str = ""
+    acked_by: str = ""
+    reopened: int = 0
+    duplicate_of: str = ""
+    due: "DeadlineView | None" = None
+
+
+class DeadlineView(Struct, frozen=True):
+    """By when a phase has to be done; `met` when it was, `missed` when it was found late, `level` how often that was
+    said.
+    """
+
+    phase: Phase
+    due: datetime
+    met: datetime | None = None
+    missed: datetime | None = None
+    level: int = 0
+
+
+class StoryLine(Struct, frozen=True):
+    """One line of an incident's story. `after_ms` is the time since the event that set it off; `who` a person."""
+
+    at: datetime
+    kind: str
+    text: str
+    who: str = ""
+    after_ms: float | None = None
+
+
+class Touched(Struct, frozen=True):
+    """One thing that an incident touches: a model, a run, a client, …, and what is known of that."""
+
+    kind: str
+    name: str
+    facts: tuple[str, ...]
+
+
+class Related(Struct, frozen=True):
+    """Another incident that has to do with this one, and how."""
+
+    incident: IncidentId
+    type: IncidentType
+    key: dict[str, str]
+    state: IncidentState
+    how: tuple[str, ...]
+
+
+class NoticeView(Struct, frozen=True):
+    """A notice to people: waiting, sent or failed."""
+
+    channel: str
+    title: str
+    state: str
+    made: datetime
+    tries: int
+    detail: str = ""
+
+
+class WatchView(Struct, frozen=True):
+    """A key on the watch list."""
+
+    key: dict[str, str]
+    since: datetime
+    until: datetime
+    who: str
+    reason: str = ""
+    incident: IncidentId | None = None
+
+
+class RecordedEvents(Struct, frozen=True):
+    """Recorded events as CloudEvents, in the order of their times; `left_out` counts those past the limit."""
+
+    events: tuple[msgspec.Raw, ...]
+    left_out: int = 0
+
+
+class PinnedView(Struct, frozen=True):
+    """How many recorded events are kept with an incident, and from which time; `left_out` were too many."""
+
+    events: int
+    since: datetime
+    until: datetime
+    left_out: int = 0
 
 
 class EventView(Struct, frozen=True):
@@ -340,6 +474,12 @@ class IncidentDetail(Struct, frozen=True):
     evidence: tuple[EvidenceView, ...]
     steps: tuple[StepView, ...]
     leases: "tuple[LeaseRow, ...]" = ()
+    deadlines: tuple[DeadlineView, ...] = ()
+    scope: tuple[Touched, ...] = ()
+    related: tuple[Related, ...] = ()
+    story: tuple[StoryLine, ...] = ()
+    notices: tuple[NoticeView, ...] = ()
+    pinned: PinnedView | None = None
 
 
 class LeaseRow(Struct, frozen=True):

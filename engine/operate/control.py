@@ -19,20 +19,22 @@ from aiohttp import web
 
 from engine.logs import get_logger
 from engine.model import IncidentId, LeaseId, Struct
-from engine.operate import openapi, reviews, rulestats, views
+from engine.operate import events, openapi, reviews, rulestats, views
 from engine.operate.contract import (
     Act,
+    Advance,
+    Close,
     Done,
     Handed,
     Handing,
     NotDone,
     NotFound,
     Reason,
-    Resolution,
     Status,
     Steering,
     Stored,
     Taken,
+    WatchKey,
 )
 from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.peers import GROUP, Peer, group_id, identify
@@ -224,12 +226,28 @@ class ControlServer:
         return found if isinstance(found, NotFound) else await self._steering.deny(found, who=who, reason=reason)
 
     async def _acknowledge(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
-        msgspec.json.decode(body, type=Struct)
-        return await self._steering.acknowledge(IncidentId(match["incident"]), who=who)
+        reason = msgspec.json.decode(body, type=Reason).reason
+        return await self._steering.acknowledge(IncidentId(match["incident"]), who=who, reason=reason)
+
+    async def _advance(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
+        wanted = msgspec.json.decode(body, type=Advance)
+        return await self._steering.advance(IncidentId(match["incident"]), wanted, who=who)
 
     async def _close(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
-        resolution = msgspec.json.decode(body, type=Resolution).resolution
-        return await self._steering.close_incident(IncidentId(match["incident"]), who=who, resolution=resolution)
+        wanted = msgspec.json.decode(body, type=Close)
+        return await self._steering.close_incident(IncidentId(match["incident"]), wanted, who=who)
+
+    async def _reopen(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
+        reason = msgspec.json.decode(body, type=Reason).reason
+        return await self._steering.reopen(IncidentId(match["incident"]), who=who, reason=reason)
+
+    async def _watch(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
+        del match
+        return await self._steering.watch(msgspec.json.decode(body, type=WatchKey), who=who)
+
+    async def _unwatch(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
+        del match
+        return await self._steering.unwatch(msgspec.json.decode(body, type=WatchKey), who=who)
 
     async def _pause(self, match: Mapping[str, str], body: bytes, who: str) -> Act:
         del match
@@ -268,6 +286,8 @@ _READS: dict[str, _Read] = {
     "/v1/incidents/{incident}": lambda db, match, _: views.incident(db, match["incident"]),
     "/v1/incidents/{incident}/review": lambda db, match, _: reviews.review(db, match["incident"]),
     "/v1/rules/stats": lambda db, _match, _query: rulestats.rule_stats(db),
+    "/v1/events": lambda db, _, query: events.find(db, events.asked(query)),
+    "/v1/watch": lambda db, _match, _query: views.watch_list(db),
     "/v1/leases": lambda db, _, query: views.leases(
         db, ended=query.get("ended") == "true", limit=views.limit(query.get("limit"))
     ),
@@ -276,12 +296,16 @@ _READS: dict[str, _Read] = {
 }
 _ACTS: dict[str, _Do] = {
     "/v1/incidents/{incident}/ack": ControlServer._acknowledge,  # noqa: SLF001  # the table of this class's own acts
+    "/v1/incidents/{incident}/advance": ControlServer._advance,  # noqa: SLF001
     "/v1/incidents/{incident}/close": ControlServer._close,  # noqa: SLF001
+    "/v1/incidents/{incident}/reopen": ControlServer._reopen,  # noqa: SLF001
     "/v1/incidents/{incident}/steps/{step}/approve": ControlServer._approve,  # noqa: SLF001
     "/v1/incidents/{incident}/steps/{step}/deny": ControlServer._deny,  # noqa: SLF001
     "/v1/leases/{lease}/release": ControlServer._release,  # noqa: SLF001
     r"/v1/deadletters/{number:\d{1,18}}/drop": ControlServer._drop_deadletter,  # noqa: SLF001
     r"/v1/deadletters/{number:\d{1,18}}/retry": ControlServer._retry_deadletter,  # noqa: SLF001
+    "/v1/watch": ControlServer._watch,  # noqa: SLF001
+    "/v1/unwatch": ControlServer._unwatch,  # noqa: SLF001
     "/v1/pause": ControlServer._pause,  # noqa: SLF001
     "/v1/resume": ControlServer._resume,  # noqa: SLF001
     "/v1/reload": ControlServer._reload,  # noqa: SLF001
@@ -379,4 +403,5 @@ def _error(status: int, text: str) -> web.Response:
 
 
 def _what(request: web.Request) -> str:
-    return " ".join(f"{name} `{value}`" for name, value in request.match_info.items())
+    named = " ".join(f"{name} `{value}`" for name, value in request.match_info.items())
+    return named or f"incident `{request.query.get('around', '')}`"

@@ -56,6 +56,18 @@ class Metrics:
         self._signals = Counter("halon_signals", "Signals by id", ("signal",), registry=made)
         self._incidents = Counter("halon_incidents", "Incidents opened", ("incident", "severity"), registry=made)
         self._incidents_open = Gauge("halon_incidents_open", "Incidents that are not closed", registry=made)
+        self._reopened = Counter("halon_incidents_reopened", "Incidents that came again", ("incident",), registry=made)
+        self._overdue = Gauge(
+            "halon_deadlines_overdue", "Missed deadlines that are not made good, by phase", ("phase",), registry=made
+        )
+        self._notices = Gauge(
+            "halon_notices",
+            "Notices to people that are kept, by state (waiting, sent, failed)",
+            ("state",),
+            registry=made,
+        )
+        self._recorded = Gauge("halon_recorded_events", "Events that the flight recorder holds", registry=made)
+        self._watched = Gauge("halon_watched_keys", "Keys that are watched more closely", registry=made)
         self._intents = Counter("halon_intents", "Steps decided", ("action", "verdict"), registry=made)
         self._outcomes = Counter(
             "halon_outcomes",
@@ -126,6 +138,19 @@ class Metrics:
     def incident(self, incident: Incident) -> None:
         """An incident opened."""
         self._incidents.labels(self._bounded("incident", incident.incident), incident.severity.value).inc()
+
+    def reopened(self, incident: Incident) -> None:
+        """An incident came again after it was closed."""
+        self._reopened.labels(self._bounded("incident", incident.incident)).inc()
+
+    def life(self, *, overdue: dict[Phase, int], notices: dict[str, int], recorded: int, watched: int) -> None:
+        """How incidents are looked after now, and what is recorded and watched."""
+        for phase, count in overdue.items():
+            self._overdue.labels(phase.value).set(count)
+        for state, count in notices.items():
+            self._notices.labels(state).set(count)
+        self._recorded.set(recorded)
+        self._watched.set(watched)
 
     def intent(self, intent: Intent) -> None:
         """A step was decided."""

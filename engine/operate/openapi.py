@@ -13,6 +13,8 @@ import msgspec
 from engine.model import Json, Struct
 from engine.operate.contract import (
     Act,
+    Advance,
+    Close,
     DeadLetterDetail,
     DeadLetterRow,
     Done,
@@ -23,9 +25,11 @@ from engine.operate.contract import (
     NotDone,
     NotFound,
     Reason,
-    Resolution,
+    RecordedEvents,
     Status,
     Taken,
+    WatchKey,
+    WatchView,
 )
 from engine.operate.reviews import Review
 from engine.operate.rulestats import RuleStats
@@ -51,6 +55,13 @@ _LIMIT: dict[str, Json] = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX
 _QUERY: dict[str, Json] = {
     "state": {"type": "string", "default": "open", "description": "a state, `open` for all not closed, or `all`"},
     "ended": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    "key": {"type": "string", "description": "a JSON object of text: events that mention all of its values"},
+    "around": {"type": "string", "description": "an incident"},
+    "before_us": {"type": "integer", "minimum": 0, "description": "microseconds before it opened"},
+    "after_us": {"type": "integer", "minimum": 0, "description": "microseconds after it opened"},
+    "since": {"type": "string", "format": "date-time"},
+    "until": {"type": "string", "format": "date-time"},
+    "type": {"type": "string", "description": "an event type, or a prefix such as `training.*`"},
     "limit": _LIMIT,
 }
 OPERATIONS: dict[tuple[str, str], Operation] = {
@@ -59,13 +70,23 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/v1/incidents/{incident}"): Operation("One incident with its evidence and steps", IncidentDetail),
     ("GET", "/v1/incidents/{incident}/review"): Operation("All that is known of one, for its review", Review),
     ("GET", "/v1/rules/stats"): Operation("What each rule has come to", list[RuleStats]),
+    ("GET", "/v1/events"): Operation(
+        "Recorded events, by key, type and time, or around an incident",
+        RecordedEvents,
+        query=("key", "around", "before_us", "after_us", "since", "until", "type", "limit"),
+    ),
+    ("GET", "/v1/watch"): Operation("The keys that are watched more closely", list[WatchView]),
     ("GET", "/v1/leases"): Operation("What is contained", list[LeaseRow], query=("ended", "limit")),
     ("GET", "/v1/deadletters"): Operation("Messages that were no events", list[DeadLetterRow], query=("limit",)),
     ("GET", "/v1/deadletters/{number}"): Operation("One of them, with its payload", DeadLetterDetail),
     ("GET", "/v1/openapi.json"): Operation("This document", dict[str, Any]),
     ("GET", "/metrics"): Operation("Metrics in Prometheus' text format", None),
-    ("POST", "/v1/incidents/{incident}/ack"): Operation("Say that somebody looks after it"),
-    ("POST", "/v1/incidents/{incident}/close"): Operation("End it; what it alone holds is released", body=Resolution),
+    ("POST", "/v1/incidents/{incident}/ack"): Operation("Say that somebody looks after it", body=Reason),
+    ("POST", "/v1/incidents/{incident}/close"): Operation("End it; what it alone holds is released", body=Close),
+    ("POST", "/v1/incidents/{incident}/advance"): Operation("Move it on by a person's word", body=Advance),
+    ("POST", "/v1/incidents/{incident}/reopen"): Operation("Open a closed one again", body=Reason),
+    ("POST", "/v1/watch"): Operation("Watch a key more closely", body=WatchKey),
+    ("POST", "/v1/unwatch"): Operation("Watch it no more", body=WatchKey),
     ("POST", "/v1/incidents/{incident}/steps/{step}/approve"): Operation("Let a step go ahead"),
     ("POST", "/v1/incidents/{incident}/steps/{step}/deny"): Operation("Refuse a step", body=Reason),
     ("POST", "/v1/leases/{lease}/release"): Operation("Undo what it holds, and read the target back", body=Reason),
@@ -119,7 +140,7 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[str, 
     if method == "POST":
         body = schemas[repr(operation.body)] if operation.body else {"type": "object", "additionalProperties": False}
         made["requestBody"] = {
-            "required": operation.body in {Resolution, Handed},
+            "required": operation.body in {Close, Handed, WatchKey},
             "content": {"application/json": {"schema": body}},
         }
     return made
@@ -138,7 +159,7 @@ def _responses(method: str, path: str, operation: Operation, schemas: dict[str, 
         found = {"200": {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     else:
         found = {"200": _answer("The answer", schemas[repr(operation.answer)])}
-        if "{" in path:
+        if "{" in path or "around" in operation.query:
             found["404"] = _answer("There is no such thing", problem)
     return {**found, "default": _answer("Not served, and why", problem)}
 

@@ -69,6 +69,12 @@ class Scrape:
             leases={kind: leases.get(kind, 0) for kind in self._kinds},
             in_conflict=stored.leases.get(LeaseState.CONFLICT, 0),
         )
+        metrics.life(
+            overdue=stored.overdue,
+            notices=stored.notices,
+            recorded=stored.recorded.events if stored.recorded is not None else 0,
+            watched=stored.watched,
+        )
         for budget in stored.budgets:
             self._budget(budget)
         metrics.queue("events", live.in_flight)

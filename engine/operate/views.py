@@ -31,6 +31,7 @@ from engine.operate.contract import (
     BudgetRow,
     DeadLetterDetail,
     DeadLetterRow,
+    DeadlineView,
     EventView,
     EvidenceView,
     FaultRow,
@@ -38,27 +39,39 @@ from engine.operate.contract import (
     IncidentRow,
     LeaseRow,
     NotFound,
+    NoticeView,
     Pause,
+    PinnedView,
+    Recorded,
     Station,
     StepTransition,
     StepView,
     Stored,
+    WatchView,
 )
-from engine.store import audit
+from engine.operate.scope import related, touched
+from engine.operate.story import story
+from engine.store import audit, recorder
 from engine.store import deadletters as letters
+from engine.store import deadlines as deadline_rows
 from engine.store import faults as fault_counts
 from engine.store import incidents as incident_rows
 from engine.store import intents as intent_rows
 from engine.store import leases as lease_rows
+from engine.store import notices as notice_rows
 from engine.store import state as facts
+from engine.store import watches as watch_rows
 from engine.store.connection import Connection
 from engine.store.deadletters import DeadLetter
+from engine.store.deadlines import Deadline
 from engine.store.intents import IntentRecord, Stations
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
 FAULTS_SHOWN_MAX = 50
 PAYLOAD_BYTES_SHOWN_MAX = 8_192
+RELATED_LOOKED_AT_MAX = 300
+"""So many of the newest incidents are asked whether they have to do with the one that is shown."""
 HOUR_US = 3_600 * SECOND_US
 
 
@@ -101,6 +114,31 @@ def stored(connection: Connection, *, now_us: int, budgets: Mapping[str, BudgetC
             for each in fault_counts.find(connection, limit=FAULTS_SHOWN_MAX)
         ),
         budgets=tuple(_budget(connection, kind, budget, now_us) for kind, budget in sorted(budgets.items())),
+        overdue=deadline_rows.overdue(connection),
+        notices={state.value: count for state, count in notice_rows.count_by_state(connection).items()},
+        recorded=_recorded(connection),
+        watched=len(watch_rows.find(connection)),
+    )
+
+
+def _recorded(connection: Connection) -> Recorded:
+    held = recorder.held(connection)
+    since = None if held.since_us is None else to_datetime(held.since_us)
+    return Recorded(events=held.events, bytes=held.bytes, since=since)
+
+
+def watch_list(connection: Connection) -> tuple[WatchView, ...]:
+    """The keys that are watched more closely, what ends first in front."""
+    return tuple(
+        WatchView(
+            key=dict(each.key),
+            since=to_datetime(each.since_us),
+            until=to_datetime(each.until_us),
+            who=each.who,
+            reason=each.reason,
+            incident=each.incident,
+        )
+        for each in watch_rows.find(connection)
     )
 
 
@@ -114,7 +152,10 @@ def incidents(connection: Connection, *, state: str, limit: int) -> tuple[Incide
         states = (IncidentState(state),)
     else:
         raise BadQuery(f"`{state[:40]}` is no state: all, {', '.join(IncidentState)}")
-    return tuple(incident_row(each) for each in incident_rows.find(connection, states=states, limit=limit))
+    due = deadline_rows.next_of(connection)
+    return tuple(
+        incident_row(each, due.get(each.id)) for each in incident_rows.find(connection, states=states, limit=limit)
+    )
 
 
 def incident(connection: Connection, incident: str) -> IncidentDetail | None:
@@ -122,13 +163,42 @@ def incident(connection: Connection, incident: str) -> IncidentDetail | None:
     found = incident_rows.get(connection, IncidentId(incident))
     if found is None:
         return None
+    records = intent_rows.of_incident(connection, found.id)
+    pinned = recorder.pinned_of(connection, found.id)
+    events = {signal.event.id: signal.event for signal in found.signals if signal.event is not None}
+    events |= {event.id: event for event in pinned.events} if pinned is not None else {}
+    held = lease_rows.held_by(connection, found.id)
+    due = deadline_rows.of_incident(connection, found.id)
     return IncidentDetail(
-        incident=incident_row(found),
+        incident=incident_row(found, next((each for each in due if each.met_us is None), None)),
         playbook=found.playbook,
         tags=found.tags,
         evidence=tuple(_evidence(signal) for signal in found.signals),
-        steps=tuple(_step(connection, record) for record in intent_rows.of_incident(connection, found.id)),
-        leases=tuple(_lease(each) for each in lease_rows.held_by(connection, found.id)),
+        steps=tuple(_step(connection, record) for record in records),
+        leases=tuple(_lease(each) for each in held),
+        deadlines=tuple(_deadline(each) for each in due),
+        scope=touched(found, events.values(), records, held),
+        related=related(found, incident_rows.find(connection, limit=RELATED_LOOKED_AT_MAX)),
+        story=story(connection, found, records),
+        notices=tuple(
+            NoticeView(
+                channel=each.channel,
+                title=each.title,
+                state=each.state.value,
+                made=to_datetime(each.made_us),
+                tries=each.tries,
+                detail=each.detail,
+            )
+            for each in notice_rows.of_incident(connection, found.id)
+        ),
+        pinned=None
+        if pinned is None
+        else PinnedView(
+            events=len(pinned.events),
+            since=to_datetime(pinned.from_us),
+            until=to_datetime(pinned.until_us),
+            left_out=pinned.left_out,
+        ),
     )
 
 
@@ -212,8 +282,18 @@ def _budget(connection: Connection, kind: str, budget: BudgetConfig, now_us: int
     )
 
 
-def incident_row(found: Incident) -> IncidentRow:
-    """One incident as lists show it."""
+def _deadline(each: Deadline) -> DeadlineView:
+    return DeadlineView(
+        phase=each.phase,
+        due=to_datetime(each.due_us),
+        met=None if each.met_us is None else to_datetime(each.met_us),
+        missed=None if each.missed_us is None else to_datetime(each.missed_us),
+        level=each.level,
+    )
+
+
+def incident_row(found: Incident, due: Deadline | None = None) -> IncidentRow:
+    """One incident as lists show it; `due` is its next deadline."""
     return IncidentRow(
         id=found.id,
         incident=found.incident,
@@ -228,6 +308,10 @@ def incident_row(found: Incident) -> IncidentRow:
         contained=None if found.contained_us is None else to_datetime(found.contained_us),
         closed=None if found.closed_us is None else to_datetime(found.closed_us),
         resolution=found.resolution,
+        acked_by=found.acked_by,
+        reopened=found.reopened,
+        duplicate_of=found.duplicate_of,
+        due=None if due is None else _deadline(due),
     )
 
 

@@ -7,7 +7,7 @@ it is looked at next; the row stays as the record of it.
 import sqlite3
 from collections.abc import Mapping
 
-from engine.clock import format_duration
+from engine.clock import Duration, format_duration
 from engine.model import IncidentId, IncidentState, Json, Phase, Struct
 from engine.store import timers
 from engine.store.timers import Timer
@@ -18,6 +18,10 @@ DONE: Mapping[Phase, frozenset[IncidentState]] = {
     Phase.RECOVER: frozenset({IncidentState.CLOSED}),
 }
 """In which states of its incident the work of a phase is done."""
+
+
+AT_ONCE = Duration(0)
+"""Without levels of escalation a missed deadline is said once, at once."""
 
 
 class Deadline(Struct, frozen=True):

@@ -144,6 +144,12 @@ def acknowledge(connection: sqlite3.Connection, incident: IncidentId, *, at_us: 
     audit.append(connection, "incident.acknowledged", at_us, {"incident": incident, "who": who, "reason": reason})
 
 
+def recovering(connection: sqlite3.Connection) -> list[IncidentId]:
+    """The incidents that recover."""
+    rows = connection.execute("SELECT id FROM incidents WHERE state <> 'closed' AND state = 'recovering' ORDER BY id")
+    return [IncidentId(incident) for (incident,) in rows]
+
+
 class Stage(Struct, frozen=True):
     """How far an incident has come, and what of it decides what comes next."""
 

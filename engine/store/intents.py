@@ -18,6 +18,7 @@ from engine.model import (
     IntentState,
     Json,
     LeaseId,
+    OnFailure,
     Outcome,
     Phase,
     Plan,
@@ -38,6 +39,7 @@ class Hold(StrEnum):
     PROTECTED = "protected"
     DECISION = "decision"
     CONTAINMENT = "containment"
+    INVESTIGATION = "investigation"
     LEASE = "lease"
 
 
@@ -70,6 +72,17 @@ class IntentRecord(Struct, frozen=True):
     outcome: Outcome | None = None
     lease: LeaseId | None = None
     tries: int = 0
+
+
+class Progress(Struct, frozen=True):
+    """How far one step has come; `in_force`: it holds nothing, or what it holds was in force when last read back."""
+
+    phase: Phase
+    step: int
+    action: str
+    state: IntentState
+    on_failure: OnFailure
+    in_force: bool = True
 
 
 class Transition(Struct, frozen=True):
@@ -227,6 +240,22 @@ def of_incident(connection: sqlite3.Connection, incident: IncidentId, phase: Pha
         (each for each in found if phase is None or each.intent.phase is phase),
         key=lambda each: (order.index(each.intent.phase), each.intent.step),
     )
+
+
+def progress(connection: sqlite3.Connection, incident: IncidentId) -> list[Progress]:
+    """How far each step of an incident has come, in the order of phase and step: what its state follows from."""
+    rows = connection.execute(
+        "SELECT phase, step, intents.action, intents.state, json_extract(body, '$.on_failure'), lease IS NULL "
+        "OR coalesce((SELECT leases.state = 'in-force' AND NOT lost FROM leases WHERE leases.id = lease), 0) "
+        "FROM intents WHERE incident = ?",
+        (incident,),
+    )
+    found = [
+        Progress(Phase(phase), step, action, IntentState(state), OnFailure(on_failure), bool(in_force))
+        for phase, step, action, state, on_failure, in_force in rows
+    ]
+    order = list(Phase)
+    return sorted(found, key=lambda each: (order.index(each.phase), each.step))
 
 
 def unsettled(connection: sqlite3.Connection) -> list[IntentRecord]:

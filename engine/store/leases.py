@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from engine.model import IncidentId, Json, Lease, LeaseId, LeaseState, Receipt, Target
-from engine.store import audit
+from engine.store import audit, happenings
+from engine.store.happenings import What
 from engine.store.rows import decode_any, encode
 
 _COLUMNS = (
     "id, action, target_kind, target_name, labels, params, receipt, intent, state, acquired_us, expires_us, drifts, "
-    "adopted, detail"
+    "adopted, detail, lost"
 )
 
 
@@ -52,6 +53,9 @@ def acquire(connection: sqlite3.Connection, lease: Lease, *, at_us: int) -> Leas
         "adopted": lease.adopted,
     }
     audit.append(connection, "lease.acquired", at_us, body)
+    until = f"{lease.action} holds {lease.target.kind} {lease.target.name}"
+    for holder in lease.holders:
+        _tell(connection, holder, acquired, "acquired", at_us=at_us, who="halon", reason=until)
     return acquired
 
 
@@ -67,6 +71,7 @@ def change(
     drifts: int | None = None,
     receipt: Receipt | None = None,
     adopted: bool | None = None,
+    lost: bool | None = None,
 ) -> Lease:
     """Change what is given, with an audit record `lease.KIND`; returns the lease as it is then."""
     old = get(connection, lease)
@@ -78,6 +83,7 @@ def change(
         drifts=old.drifts if drifts is None else drifts,
         receipt=old.receipt if receipt is None else receipt,
         adopted=old.adopted if adopted is None else adopted,
+        lost=old.lost if lost is None else lost,
     )
     _put(connection, new)
     body: dict[str, Json] = {
@@ -89,6 +95,8 @@ def change(
         "drifts": new.drifts,
     }
     audit.append(connection, f"lease.{kind}", at_us, body)
+    for incident in _concerned(connection, new):
+        _tell(connection, incident, new, kind, at_us=at_us, who=who, reason=new.detail)
     return new
 
 
@@ -100,6 +108,10 @@ def drop_holder(
     left = _holders(connection, lease)
     if gone:
         audit.append(connection, "lease.holder-gone", at_us, {"lease": lease, "incident": incident, "left": list(left)})
+        known = get(connection, lease)
+        if left and known is not None:
+            reason = f"it stays in force for {', '.join(left)}"
+            _tell(connection, incident, known, "holder-gone", at_us=at_us, who="halon", reason=reason)
     return left
 
 
@@ -143,13 +155,46 @@ def held_by(connection: sqlite3.Connection, incident: IncidentId) -> list[Lease]
     return [_lease(connection, row) for row in rows]
 
 
+def held_by_closed(connection: sqlite3.Connection) -> list[IncidentId]:
+    """Closed incidents that hold a lease which is in force."""
+    rows = connection.execute(
+        "SELECT DISTINCT lease_holders.incident FROM lease_holders "
+        "JOIN leases ON leases.id = lease_holders.lease "
+        "JOIN incidents ON incidents.id = lease_holders.incident "
+        "WHERE leases.state = 'in-force' AND incidents.state = 'closed' ORDER BY 1"
+    )
+    return [IncidentId(incident) for (incident,) in rows]
+
+
+def _tell(
+    connection: sqlite3.Connection, incident: IncidentId, lease: Lease, kind: str, *, at_us: int, who: str, reason: str
+) -> None:
+    """What became of a lease is a happening of an incident."""
+    body: dict[str, Json] = {
+        "lease": lease.id,
+        "kind": kind,
+        "action": lease.action,
+        "target": f"{lease.target.kind} {lease.target.name}",
+        "expires_us": lease.expires_us,
+    }
+    happenings.put(connection, incident, What.LEASE, at_us=at_us, who=who, reason=reason, body=body)
+
+
+def _concerned(connection: sqlite3.Connection, lease: Lease) -> list[IncidentId]:
+    """The holders; where none is left, the incident whose step put it in force."""
+    if lease.holders:
+        return list(lease.holders)
+    rows = connection.execute("SELECT incident FROM intents WHERE id = ?", (lease.intent,))
+    return [IncidentId(incident) for (incident,) in rows]
+
+
 def _put(connection: sqlite3.Connection, lease: Lease) -> None:
     connection.execute(
-        f"INSERT INTO leases ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO leases ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET labels = excluded.labels, params = excluded.params, "
         "receipt = excluded.receipt, intent = excluded.intent, state = excluded.state, "
         "acquired_us = excluded.acquired_us, expires_us = excluded.expires_us, drifts = excluded.drifts, "
-        "adopted = excluded.adopted, detail = excluded.detail",
+        "adopted = excluded.adopted, detail = excluded.detail, lost = excluded.lost",
         (
             lease.id,
             lease.action,
@@ -165,6 +210,7 @@ def _put(connection: sqlite3.Connection, lease: Lease) -> None:
             lease.drifts,
             int(lease.adopted),
             lease.detail,
+            int(lease.lost),
         ),
     )
 
@@ -192,6 +238,7 @@ def _lease(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Lease:
         drifts,
         adopted,
         detail,
+        lost,
     ) = row
     return Lease(
         id=lease,
@@ -207,4 +254,5 @@ def _lease(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Lease:
         drifts=drifts,
         adopted=bool(adopted),
         detail=detail,
+        lost=bool(lost),
     )

@@ -65,7 +65,11 @@ def find(connection: sqlite3.Connection, *, limit: int = 10_000) -> list[Watched
 
 def ended(connection: sqlite3.Connection, now_us: int) -> list[Watched]:
     """Those whose time is over."""
-    return [each for each in find(connection) if each.until_us <= now_us]
+    rows = connection.execute(
+        "SELECT key, since_us, until_us, who, reason, incident FROM watches WHERE until_us <= ? ORDER BY until_us, key",
+        (now_us,),
+    )
+    return [_watched(row) for row in rows]
 
 
 def _watched(row: tuple[Any, ...]) -> Watched:

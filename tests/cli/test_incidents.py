@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import main
+from engine.model import IncidentState
 from engine.store.connection import connect
 from tests.support.steered import serving
 from tests.support.stored import INCIDENT, LEASE, RESTORE, make_database
@@ -125,10 +126,20 @@ LEASE               STATE     ACTION          TARGET                            
         (["deny", INCIDENT.id, "model.restore", "--reason", "no"], ("deny", RESTORE.id, "no"), "denied", 0),
         (["approve", INCIDENT.id, "recover.5"], None, "has no step `recover.5`; it has `contain.0`", 1),
         (["approve", "../../pause", "x"], None, "there is no incident `../../pause`", 1),
-        (["incidents", "ack", INCIDENT.id], ("ack", INCIDENT.id), "acknowledged", 0),
+        (["incidents", "ack", INCIDENT.id], ("ack", INCIDENT.id, ""), "acknowledged", 0),
+        (
+            ["incidents", "advance", INCIDENT.id, "recovering", "--reason", "seen"],
+            ("advance", INCIDENT.id, IncidentState.RECOVERING, "seen"),
+            "advanced",
+            0,
+        ),
+        (["incidents", "advance", INCIDENT.id], ("advance", INCIDENT.id, None, ""), "advanced", 0),
+        (["incidents", "reopen", INCIDENT.id, "--reason", "oops"], ("reopen", INCIDENT.id, "oops"), "reopened", 0),
+        (["watch", "add", "model=m", "--for", "1h"], ("watch", {"model": "m"}, 3_600_000_000, ""), "watched", 0),
+        (["watch", "remove", "model=m"], ("unwatch", {"model": "m"}, ""), "it is not on the watch list", 1),
         (
             ["incidents", "close", INCIDENT.id, "--resolution", "resolved"],
-            ("close", INCIDENT.id, "resolved"),
+            ("close", INCIDENT.id, "resolved", ""),
             "a lease is in conflict: release it first",
             1,
         ),

@@ -86,9 +86,9 @@ def test_steps_on_one_target_run_one_at_a_time_and_join_one_lease(tmp_path):
             (lease,) = await it.leases()
             assert lease.holders == ("inc-1", "inc-2")
             assert not lease.adopted
-            await it.contain.close("inc-1", who="ann", resolution="resolved")
+            await it.close("inc-1", who="ann", resolution="resolved")
             assert world.held == {"a"}
-            await it.contain.close("inc-2", who="ann", resolution="resolved")
+            await it.close("inc-2", who="ann", resolution="resolved")
             assert world.undone == ["a"]
             assert await it.leases() == []
 
@@ -192,7 +192,7 @@ def test_closing_an_incident_gives_up_what_was_not_begun(tmp_path):
             await it.decide(first, held)
             await it.finish()
             assert await it.state(held) is S.HELD
-            await it.contain.close("inc-1", who="ann", resolution="false positive")
+            await it.close("inc-1", who="ann", resolution="false-positive")
             await it.finish()
             assert await it.state(held) is S.SKIPPED
             assert world.held == set()

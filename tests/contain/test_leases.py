@@ -256,7 +256,7 @@ def test_a_missed_deadline_is_told(tmp_path):
             it.told.clear()
             await it.pass_s(1_000, step_s=100)
             assert [(each.cause, each.reason) for each in it.told] == [
-                (Cause.DEADLINE, "the phase `contain` was not done within 15m")
+                (Cause.DEADLINE, "it is not contained within 15m; said 1 of 4 times")
             ]
             last = (await it.store.read(audit.records))[-1]
             assert last.kind == "incident.deadline-missed"

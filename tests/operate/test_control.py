@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.model import Struct
+from engine.model import IncidentState, Resolution, Struct
 from engine.operate import control
 from engine.operate.client import Client, DaemonDown, _UnixConnection
-from engine.operate.contract import IncidentRow, Reason, Resolution
+from engine.operate.contract import Advance, Close, IncidentRow, Reason, WatchKey
 from engine.operate.control import ControlError
 from tests.support.realparts import need_root
 from tests.support.steered import serving
@@ -95,7 +95,11 @@ def test_every_act_reaches_the_daemon_with_who_did_it(place):
         client.act(f"{step}/approve")
         client.act(f"{step}/deny", Reason(reason="no"))
         client.act(f"/v1/incidents/{INCIDENT.id}/ack")
-        client.act(f"/v1/incidents/{INCIDENT.id}/close", Resolution(resolution="resolved"))
+        client.act(f"/v1/incidents/{INCIDENT.id}/close", Close(resolution=Resolution.RESOLVED, reason="done"))
+        client.act(f"/v1/incidents/{INCIDENT.id}/advance", Advance(to=IncidentState.RECOVERING, reason="go"))
+        client.act(f"/v1/incidents/{INCIDENT.id}/reopen", Reason(reason="oops"))
+        client.act("/v1/watch", WatchKey(key={"model": "m"}, for_us=5))
+        client.act("/v1/unwatch", WatchKey(key={"model": "m"}, reason="over"))
         client.act("/v1/pause", Reason())
         client.act("/v1/resume")
         client.act("/v1/reload")
@@ -105,8 +109,12 @@ def test_every_act_reaches_the_daemon_with_who_did_it(place):
         ("release", LEASE.id, "over"),
         ("approve", RESTORE.id),
         ("deny", RESTORE.id, "no"),
-        ("ack", INCIDENT.id),
-        ("close", INCIDENT.id, "resolved"),
+        ("ack", INCIDENT.id, ""),
+        ("close", INCIDENT.id, "resolved", "done"),
+        ("advance", INCIDENT.id, IncidentState.RECOVERING, "go"),
+        ("reopen", INCIDENT.id, "oops"),
+        ("watch", {"model": "m"}, 5, ""),
+        ("unwatch", {"model": "m"}, "over"),
         ("pause", ""),
         ("resume",),
         ("reload",),

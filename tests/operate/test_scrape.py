@@ -47,6 +47,10 @@ def scrapes(tmp_path):
         ("halon_door_connected", {"door": "far"}, 0),
         ("halon_rules", {}, 12),
         ("halon_acting", {}, 1),
+        ("halon_deadlines_overdue", {"phase": "contain"}, 0),
+        ("halon_notices", {"state": "failed"}, 0),
+        ("halon_recorded_events", {}, 0),
+        ("halon_watched_keys", {}, 0),
         ("halon_key_evictions_total", {"owner": "signal.loss-spike"}, 3),
     ],
 )

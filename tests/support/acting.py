@@ -10,10 +10,12 @@ import msgspec
 
 from engine.action import Action, ActionContext, Catalogue, Params
 from engine.clock import SECOND_US, VirtualClock
-from engine.config import Config, ContainConfig, GuardsConfig
+from engine.config import Config, ContainConfig, GuardsConfig, IncidentsConfig, RecorderConfig
+from engine.contain import steering
 from engine.contain.environment import Escalation
 from engine.contain.secrets import Secrets
 from engine.contain.service import Contain
+from engine.contain.steering import Closing, NotPossible
 from engine.model import (
     AlreadyInPlace,
     Applied,
@@ -25,11 +27,13 @@ from engine.model import (
     InForce,
     Intent,
     IntentState,
+    Lease,
     Mode,
     NotInForce,
     Phase,
     Plan,
     Refused,
+    Resolution,
     RuleId,
     Severity,
     Target,
@@ -39,9 +43,11 @@ from engine.model import (
     intent_id,
     make_key,
 )
-from engine.store import audit, incidents, intents, leases
+from engine.store import audit, intents, leases
+from engine.store import incidents as stored
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
 from engine.store.database import Store
+from engine.store.recorder import RecorderLimits
 
 START_US = VirtualClock().now_us()
 
@@ -225,6 +231,17 @@ class Acting:
         await commit(self.store, *decided, of=of, at_us=self.clock.now_us())
         self.contain.submit(decided)
 
+    async def close(self, name: str, *, who: str = "ann", resolution: str = "resolved") -> list[Lease]:
+        """Close an incident and let go of what only it holds, as the daemon does. Raises NotPossible."""
+        closing = Closing(who=who, resolution=Resolution(resolution))
+        at_us = self.clock.now_us()
+        closed = await self.store.write(
+            lambda connection: steering.close(connection, IncidentId(name), closing, at_us=at_us)
+        )
+        if not closed:
+            raise NotPossible(f"{name} is not to be closed")
+        return await self.contain.let_go(IncidentId(name), who=who)
+
     async def settle(self) -> None:
         """Return once nothing moves any more without time passing."""
         await settle(self.store)
@@ -259,7 +276,7 @@ class Acting:
 
     async def incident(self, of: Incident) -> Incident:
         """The incident as the store has it."""
-        found = await self.store.read(lambda connection: incidents.get(connection, of.id))
+        found = await self.store.read(lambda connection: stored.get(connection, of.id))
         assert found is not None
         return found
 
@@ -279,7 +296,9 @@ async def commit(store: Store, *decided: Intent, of: Incident | None = None, at_
     """One batch with these intents and, unless one is given, an incident for each of theirs."""
     opened = {each.incident: of or incident(each.incident, each.severity, each.at_us) for each in decided}
     batch = BatchChanges(at_us=at_us, matched_us=at_us, incidents=tuple(opened.values()), intents=decided)
-    await store.write(lambda connection: commit_batch(connection, batch, BatchLimits()))
+    # Tests count writes: nothing is recorded that would be pinned.
+    limits = BatchLimits(recorder=RecorderLimits(events_max=0))
+    await store.write(lambda connection: commit_batch(connection, batch, limits))
 
 
 async def settle(store: Store) -> None:
@@ -303,6 +322,8 @@ async def acting(
     clock: VirtualClock | None = None,
     secrets: Secrets | None = None,
     protected: Callable[[Target], bool] = lambda _: False,
+    incidents: IncidentsConfig | None = None,
+    recorder: RecorderConfig | None = None,
 ) -> AsyncIterator[Acting]:
     """The engine running on a real database in `folder`; at the end it is cancelled as it stands, like a crash."""
     opened = store or await Store.open(folder / "halon.db")
@@ -313,7 +334,12 @@ async def acting(
         catalogue=Catalogue({each.name: each for each in actions}),
         settings={},
         clock=time,
-        config=Config(contain=contain or ContainConfig(), guards=guards or GuardsConfig()),
+        config=Config(
+            contain=contain or ContainConfig(),
+            guards=guards or GuardsConfig(),
+            incidents=incidents or IncidentsConfig(),
+            recorder=recorder or RecorderConfig(),
+        ),
         secrets=secrets or Secrets(),
         notify=told.append,
         state_dir=folder,

@@ -15,6 +15,8 @@ from engine.model import Mode
 from engine.operate import views
 from engine.operate.contract import (
     Act,
+    Advance,
+    Close,
     Done,
     Door,
     Handed,
@@ -25,6 +27,7 @@ from engine.operate.contract import (
     NotFound,
     Stored,
     Taken,
+    WatchKey,
 )
 from engine.operate.control import ControlServer
 from engine.operate.metrics import Metrics
@@ -75,13 +78,29 @@ class FakeSteering:
         self.acts.append(("deny", who, intent, reason))
         return Done(detail=f"denied {intent}")
 
-    async def acknowledge(self, incident: str, *, who: str) -> Act:
-        self.acts.append(("ack", who, incident))
+    async def acknowledge(self, incident: str, *, who: str, reason: str) -> Act:
+        self.acts.append(("ack", who, incident, reason))
         return Done(detail=f"acknowledged {incident}")
 
-    async def close_incident(self, incident: str, *, who: str, resolution: str) -> Act:
-        self.acts.append(("close", who, incident, resolution))
+    async def advance(self, incident: str, wanted: Advance, *, who: str) -> Act:
+        self.acts.append(("advance", who, incident, wanted.to, wanted.reason))
+        return Done(detail=f"advanced {incident}")
+
+    async def close_incident(self, incident: str, wanted: Close, *, who: str) -> Act:
+        self.acts.append(("close", who, incident, wanted.resolution.value, wanted.reason))
         return NotDone(reason="a lease is in conflict: release it first")
+
+    async def reopen(self, incident: str, *, who: str, reason: str) -> Act:
+        self.acts.append(("reopen", who, incident, reason))
+        return Done(detail=f"reopened {incident}")
+
+    async def watch(self, wanted: WatchKey, *, who: str) -> Act:
+        self.acts.append(("watch", who, wanted.key, wanted.for_us, wanted.reason))
+        return Done(detail="watched")
+
+    async def unwatch(self, wanted: WatchKey, *, who: str) -> Act:
+        self.acts.append(("unwatch", who, wanted.key, wanted.reason))
+        return NotFound(reason="it is not on the watch list")
 
     async def pause(self, *, who: str, reason: str) -> Act:
         self.acts.append(("pause", who, reason))
