@@ -16,6 +16,7 @@ from engine.model import Event
 DAY_S = 86_400
 START_US = 1_767_571_200 * SECOND_US  # a Monday, 00:00 UTC
 MISSING = 0.04
+NAMELESS = 0.002
 KEPT = frozenset({"host", "device", "model"})
 SUBJECTS = (
     "the invoice",
@@ -70,7 +71,8 @@ class Day:
         """All of them as events."""
         for number, (at_s, kind, subject, source, data) in enumerate(sorted(self.found, key=lambda each: each[0])):
             time_us = START_US + int(at_s * SECOND_US)
-            yield Event(id=f"b{number}", source=source, type=kind, time_us=time_us, subject=subject, data=data)
+            known = None if self.random.random() < NAMELESS else subject
+            yield Event(id=f"b{number}", source=source, type=kind, time_us=time_us, subject=known, data=data)
 
     def times(self, per_day: float, *, busy: float = 0.6) -> Iterator[float]:
         """About so many times, more by day, in bursts: a Cox process whose rate is set anew each ten minutes."""
