@@ -73,8 +73,8 @@ What is not on this page comes as `format = "json"` with a `map`: a CEL expressi
 ```toml
 topics = [
   { filter = "sensors/+/metrics", format = "json", map = {
-      type = "'resource.sample'", subject = "topic[1]", time = "payload.ts / 1000.0",
-      data = "{'host': topic[1], 'temperature_c': payload.temp, 'cpu': payload.cpu / 100.0}" } },
+      type = "'resource.sample'", subject = "topic[1]", time = "double(payload.ts) / 1000.0",
+      data = "{'host': topic[1], 'temperature_c': payload.temp, 'cpu': double(payload.cpu) / 100.0}" } },
 ]
 ```
 
@@ -88,6 +88,7 @@ topics = [
 ]
 ```
 
+CEL does not divide a whole number by a fraction: write `double(…)` where JSON may hold either.
 A message whose expression has no value is a dead letter that names the attribute. Give `time`, or an `id`: without
 either, a message delivered twice is two events.
 """
@@ -126,7 +127,7 @@ def _section(producer: type[Producer]) -> str:
     lines += [
         f"A message ({sample['of']}):",
         "",
-        f"```{_language(body)}",
+        f"```{'http' if headers else _language(body)}",
         *_cut(shown + ("\n" if shown else "") + body),
     ]
     lines += ["```", "", "becomes:" if len(decoded.events) == 1 else f"becomes {len(decoded.events)} events:", ""]

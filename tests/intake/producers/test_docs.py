@@ -1,11 +1,14 @@
 """docs/producers.md is what the classes and samples say, and what it shows works."""
 
+import json
 import re
 
 import pytest
 
 from engine.config import Config, SenderConfig
 from engine.configfile import check_config
+from engine.intake.contract import Received
+from engine.intake.formats import Formats
 from engine.intake.producers.table import PRODUCERS
 from engine.tomlfile import TomlFile, parse_toml
 from scripts import gen_producers
@@ -54,3 +57,30 @@ def test_the_page_of_events_says_who_sends_what():
         if "." in event_type
     }
     assert shown == {(one, name) for name, each in PRODUCERS.items() for one in each.types if not one.endswith(".*")}
+
+
+@pytest.mark.parametrize(
+    ("at", "topic", "message", "found"),
+    [
+        (
+            "sensors/+/metrics",
+            "sensors/gpu-3/metrics",
+            {"ts": 1_772_450_000_500, "temp": 61, "cpu": 50},
+            [("resource.sample", "gpu-3", 1_772_450_000_500_000, {"host": "gpu-3", "temperature_c": 61, "cpu": 0.5})],
+        ),
+        (
+            "batch/+",
+            "batch/a",
+            {"host": "chat", "metrics": [{"timestamp": 1_772_450_000, "fields": {"queue": 3}}]},
+            [("endpoint.health", "chat", 1_772_450_000_000_000, {"queue": 3})],
+        ),
+    ],
+)
+def test_the_maps_that_are_shown_map(at, topic, message, found):
+    """On a message as such programs send it, numbers whole or not."""
+    [text] = [each for each in TOML if f'"{at}"' in each]
+    config, _ = check_config(parse_toml(f"[[mqtt]]\n{text}".encode(), "config.toml"))
+    raw = json.dumps(message).encode()
+    received = Received("local", 0, topic, raw, 1, len(raw))
+    events = Formats(config).decode(received)
+    assert [(each.type, each.subject, each.time_us, each.data) for each in events] == found
