@@ -7,6 +7,7 @@ request is taken as a whole or not at all. `engine.app` builds one door from `[h
 import asyncio
 import math
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -77,7 +78,7 @@ class HttpIntake:
         self._listeners = list(listeners)
         self._listening = False
         self._paused = False
-        self._reading = 0
+        self._reading: Counter[str] = Counter()
         self._bytes = 0
         self._durable: dict[int, tuple[asyncio.Future[None], int]] = {}
         self._silent: dict[object, asyncio.TimerHandle] = {}
@@ -182,18 +183,18 @@ class HttpIntake:
         size = request.content_length
         if size is not None and size > self._body_bytes_max:
             return self._oversized()
-        reserved = self._body_bytes_max if size is None else size
+        # Whoever signs is nobody yet: all such share one half, lest strangers who are slow keep the others out.
+        whose = "" if sender.signs else sender.config.name
         # What a sender gave up on still counts until it is committed
-        under_way = self._reading + len(self._durable)
-        if under_way >= self._config.requests_max or self._bytes + reserved > self._bytes_max:
-            return _refusal(429, "too many requests are under way", _retry_after(RETRY_AFTER_S))
-        self._reading += 1
-        self._bytes += reserved
+        under_way = self._reading.total() + len(self._durable)
+        most, half = self._config.requests_max, max(1, self._config.requests_max // 2)
+        if under_way >= most or self._reading[whose] >= half or self._bytes + (size or 0) > self._bytes_max:
+            return self._too_many()
+        self._reading[whose] += 1
         try:
             body = await self._read(request, sender)
         finally:
-            self._reading -= 1
-            self._bytes -= reserved
+            self._reading[whose] -= 1
         if isinstance(body, web.Response):
             return body
         received = self._received(request, sender, body)
@@ -205,13 +206,22 @@ class HttpIntake:
 
     async def _read(self, request: web.Request, sender: Sender) -> bytes | web.Response:
         """The body; of a sender with `hmac_file` proved."""
+        held = bytearray()
         try:
             async with asyncio.timeout(self._config.body_within / SECOND_US):
-                body = await request.read()
+                # What is announced is not here yet: only what came is counted, so that the slow hold no room.
+                async for part in request.content.iter_any():
+                    held += part
+                    self._bytes += len(part)
+                    if len(held) > self._body_bytes_max:
+                        return self._oversized()
+                    if self._bytes > self._bytes_max:
+                        return self._too_many()
         except TimeoutError:
             return _refusal(408, "the body did not come in time", {"Connection": "close"})
-        except web.HTTPRequestEntityTooLarge:
-            return self._oversized()
+        finally:
+            self._bytes -= len(held)
+        body = bytes(held)
         config = sender.config
         if config.hmac_file and not sender.knows_signature(request.headers.get(config.hmac_header), body):
             return _refusal(401, f"the signature in `{config.hmac_header}` is missing or wrong")
@@ -290,6 +300,9 @@ class HttpIntake:
         except TimeoutError:
             return False
         return True
+
+    def _too_many(self) -> web.Response:
+        return _refusal(429, "too many requests are under way", _retry_after(RETRY_AFTER_S) | {"Connection": "close"})
 
     def _oversized(self) -> web.Response:
         self._oversized_total += 1

@@ -315,7 +315,7 @@ def test_a_sender_that_dawdles_is_hung_up_on(tmp_path, sent, answered):
             assert bool(answer) == bool(answered)
             writer.close()
             assert not running.door._silent
-            assert (running.door._reading, running.door._bytes) == (0, 0)
+            assert (running.door._reading.total(), running.door._bytes) == (0, 0)
 
     run(scenario)
 
@@ -638,5 +638,25 @@ def test_a_signature_may_stand_beside_a_token(tmp_path):
                 for headers in (sealed(body), BEARER | STRUCTURED, BEARER | sealed(body))
             ]
             assert statuses == [401, 401, 202]
+
+    run(scenario)
+
+
+def test_who_is_not_proved_yet_takes_half_of_the_room_at_most(tmp_path):
+    """Strangers who know the name of a sender that signs, and stall, keep only those out who sign."""
+
+    async def scenario():
+        async with open_door(tmp_path, requests_max=4, body_within=30 * SECOND_US) as running:
+            stalled = []
+            for _ in range(2):
+                _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+                writer.write(b"POST /events/signed HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n[")
+                stalled.append(writer)
+            await until_async(lambda: running.door._reading.total() == 2, what="two stall")
+            assert (await running.post("signed", BASE, STRUCTURED))[0] == 429
+            assert (await running.post("events", BASE, BEARER | STRUCTURED))[0] == 202
+            for writer in stalled:
+                writer.close()
+                await writer.wait_closed()
 
     run(scenario)
