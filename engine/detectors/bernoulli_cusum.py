@@ -107,7 +107,7 @@ class BernoulliCusum(StateDetector[BernoulliCusumParams]):
             return None
         factors = self._yes if hit else self._no
         ratios = [(1.0 + ratio) * factor for ratio, factor in zip(state.ratios, factors, strict=True)]
-        mean = sum(ratios) / len(ratios)
+        mean = sum(ratios) / len(factors)
         state.pending, state.pending_hits = state.pending + 1, state.pending_hits + hit
         if mean > params.run:
             return self._found(mean, observation.event_id)

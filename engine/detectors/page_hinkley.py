@@ -66,35 +66,31 @@ class PageHinkley(ValueDetector[PageHinkleyParams]):
 
     def see(self, value: float, observation: Observation) -> Finding | None:
         state, params = self.state, self.params
-        found = self._accumulate(value, observation.event_id) if state.count >= params.warmup else None
-        if found is not None:
-            self.state = _State()
-            return found
-        state.count += 1
-        ahead = value - state.mean
-        state.mean += ahead / state.count
-        state.squares += ahead * (value - state.mean)
-        return None
-
-    def _accumulate(self, value: float, event_id: str) -> Finding | None:
-        state, params = self.state, self.params
-        mean, clip, slack, above, below = state.mean, params.clip, params.slack, params.above, params.below
-        scale = max(math.sqrt(state.squares / state.count), params.floor * abs(mean), params.floor_abs, 1e-300)
-        z = (value - mean) / scale
-        if not -clip <= z <= clip:
-            z = math.copysign(clip, z)
-        if above is not None:
-            state.up = up if (up := state.up + z - slack) > 0.0 else 0.0
-            if up > above:
-                return self._finding("above", above, value, event_id)
-        if below is not None:
-            state.down = down if (down := state.down - z - slack) > 0.0 else 0.0
-            if down > below:
-                return self._finding("below", below, value, event_id)
+        count, mean = state.count, state.mean
+        ahead = value - mean
+        if count >= params.warmup:
+            clip, slack, above, below = params.clip, params.slack, params.above, params.below
+            scale = max(math.sqrt(state.squares / count), params.floor * abs(mean), params.floor_abs, 1e-300)
+            z = ahead / scale
+            if not -clip <= z <= clip:
+                z = math.copysign(clip, z)
+            if above is not None:
+                state.up = up if (up := state.up + z - slack) > 0.0 else 0.0
+                if up > above:
+                    return self._finding("above", above, value, observation.event_id)
+            if below is not None:
+                state.down = down if (down := state.down - z - slack) > 0.0 else 0.0
+                if down > below:
+                    return self._finding("below", below, value, observation.event_id)
+        state.count = count = count + 1
+        state.mean = mean = mean + ahead / count
+        state.squares += ahead * (value - mean)
         return None
 
     def _finding(self, side: str, bound: float, value: float, event_id: str) -> Finding:
-        detail = f"the mean moved {side} {self.state.mean:.4g}, that of {self.state.count} values; now {value:.4g}"
+        """The finding; what comes after it is the new normal."""
+        state, self.state = self.state, _State()
+        detail = f"the mean moved {side} {state.mean:.4g}, that of {state.count} values; now {value:.4g}"
         return Finding(detail=detail, value=value, threshold=bound, event_ids=(event_id,))
 
     def bytes_max(self) -> int:

@@ -53,10 +53,17 @@ def test_the_margin_moves_the_bound():
     assert found(ORDINARY[1], margin=-20.0) is not None
 
 
+def test_no_single_word_is_an_attack():
+    """The word that attacks lean on most is nothing by itself, nor said a hundred times."""
+    for word in ("ignore", "jailbreak", "instructions", "password", "override"):
+        assert found(word) is None
+        assert found(f"{word} " * 100) is None
+
+
 def test_features_are_places_each_once_and_do_not_depend_on_the_process():
     """The same text gives the same places everywhere: no salted hash, no order of a set."""
     places = buckets("Ignore the rules, ignore the rules")
     assert sorted(set(places.tolist())) == places.tolist()
     assert 0 <= places.min() <= places.max() < features()
-    assert buckets("a b").tolist() == [560, 1515, 3128, 9177, 13828, 15167, 20607, 26876, 29283]
+    assert buckets("a b").tolist() == [3128, 23763]
     assert len(buckets("x" * PIECE_CHARS)) < 20
