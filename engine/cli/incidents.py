@@ -7,7 +7,7 @@ import click
 from engine.cli.daemon import Daemon
 from engine.cli.explain import incident_words, print_head, print_steps
 from engine.cli.export import export
-from engine.cli.life import due_text, print_life
+from engine.cli.life import due_text, print_life, state_text
 from engine.cli.output import STYLES, emit, key_text, say, styled, table, time_text, word
 from engine.cli.report import report
 from engine.cli.setup import ListGroup, config_option, json_option
@@ -62,14 +62,14 @@ def list_(*, all_: bool, limit: int, config_path: Path | None, as_json: bool) ->
         say("no incidents" if all_ else "no open incidents; `halon incidents list --all` shows closed ones too")
         return
     table(
-        ("ID", "OPENED", "STATE", "INCIDENT", "~KEY", "?DUE", "?BY", "?SEVERITY", "?RULE", "?>SIGNALS"),
+        ("ID", "STATE", "INCIDENT", "~KEY", "?OPENED", "?DUE", "?BY", "?SEVERITY", "?RULE", "?>SIGNALS"),
         [
             (
                 row.id,
-                time_text(row.opened),
-                word(row.state.value),
+                state_text(row),
                 styled(row.incident, STYLES[row.severity.value]),
                 key_text(row.key),
+                time_text(row.opened),
                 due_text(row.due),
                 row.acked_by or "-",
                 word(row.severity.value),

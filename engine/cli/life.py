@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from engine.cli.output import STYLES, console, duration_text, key_text, say, styled, time_text
+from engine.cli.output import STYLES, console, duration_text, key_text, say, styled, time_text, word
 from engine.clock import Clock, SystemClock, to_datetime
-from engine.operate.contract import DeadlineView, IncidentDetail, Related, StoryLine, Touched
+from engine.operate.contract import DeadlineView, IncidentDetail, IncidentRow, Related, StoryLine, Touched
 
 WIDTH_MIN = 60
 _STYLES = {
@@ -32,6 +32,14 @@ def print_life(detail: IncidentDetail) -> None:
         say()
         say(f"{detail.pinned.events} recorded events are kept with it{more}:", "dim")
         say(f"  halon events --around {detail.incident.id}", "dim")
+
+
+def state_text(row: IncidentRow) -> Text:
+    """Its state, and whether it has missed the deadline that comes next."""
+    state = word(row.state.value)
+    if row.due is not None and row.due.missed is not None:
+        state.append(", late", "bold red")
+    return state
 
 
 def due_text(due: DeadlineView | None, clock: Clock | None = None) -> Text:

@@ -110,7 +110,7 @@ def _happening(place: int, each: Happening) -> _Line:
         text = f"{each.body.get('phase')}, said {each.body.get('level')} of {each.body.get('levels')} times: {text}"
     elif each.what in {What.NOTICE_SENT, What.NOTICE_FAILED}:
         text = f"to {each.body.get('channel')}: {text}"
-    return _line(each.at_us, 500 if kind == "opened" else 3_000 + place, kind, text, who=who)
+    return _line(each.at_us, 500 if kind in {"opened", "reopened"} else 3_000 + place, kind, text, who=who)
 
 
 def _line(at_us: int, rank: int, kind: str, text: str, *, who: str = "", after_us: int | None = None) -> _Line:

@@ -77,7 +77,8 @@ def _put_incident(connection: sqlite3.Connection, incident: Incident, batch: Bat
     at_us = batch.matched_us
     fresh = incidents.put(connection, incident, at_us=at_us)
     if incident.id in batch.reopened:
-        reason = f"what made it came again after it was closed (reopened {incident.reopened} times)"
+        times = "once" if incident.reopened == 1 else f"{incident.reopened} times"
+        reason = f"it came again after it was closed, {times} in all"
         fresh |= incidents.move(connection, incident.id, IncidentState.OPEN, at_us=at_us, who="halon", reason=reason)
     # Nobody is asked to hurry for what is only tried out; a rule that enforces may join later.
     if incident.mode is Mode.ENFORCE and (fresh or not deadlines.of_incident(connection, incident.id)):

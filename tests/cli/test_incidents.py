@@ -1,15 +1,21 @@
 """Commands on incidents, leases, dead letters and the audit, with a real daemon socket and with the database alone."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from engine.cli import main
-from engine.model import IncidentState
+from engine.cli import life, main, output
+from engine.model import Event, IncidentState, Phase
+from engine.store import deadlines, happenings, recorder, watches
 from engine.store.connection import connect
+from engine.store.happenings import What
+from engine.store.recorder import Pinned, RecorderLimits
+from engine.store.watches import Watched
 from tests.support.steered import serving
-from tests.support.stored import INCIDENT, LEASE, RESTORE, make_database
+from tests.support.stored import INCIDENT, LEASE, RESTORE, START_US, make_database
 
 
 @pytest.fixture
@@ -247,3 +253,106 @@ def test_a_config_with_mistakes_keeps_nobody_from_pausing(place):
     refused = halon(place, "pause")
     assert refused.exit_code == 2
     assert "did you mean `state_dir`?" in refused.output
+
+
+@pytest.fixture
+def lived(place):
+    """The same place after some life: a missed deadline, a failed notice, recorded and kept events, a watched key."""
+    writer = connect(place / "state" / "halon.db")
+    deadlines.start(writer, INCIDENT.id, Phase.CONTAIN, at_us=START_US, within_us=5_000)
+    deadlines.note_state(writer, INCIDENT.id, IncidentState.CONTAINED, at_us=START_US + 20_000)
+    deadlines.start(writer, INCIDENT.id, Phase.INVESTIGATE, at_us=START_US, within_us=10_000)
+    deadlines.miss(writer, INCIDENT.id, Phase.INVESTIGATE, level=2, at_us=START_US + 11_000)
+    body = {"phase": "investigate", "level": 2, "levels": 4}
+    happenings.put(
+        writer, INCIDENT.id, What.DEADLINE_MISSED, at_us=START_US + 11_000, reason="it is not investigated", body=body
+    )
+    seen = [Event(f"r{n}", "/s", "training.step", START_US - n, "run-7", {"model": "m-17"}) for n in range(3)]
+    recorder.put(writer, [*seen, Event("o", "/s", "other", START_US, "else")], START_US, RecorderLimits())
+    kept = Pinned(INCIDENT.id, START_US, START_US - 9, START_US + 9, tuple(seen), left_out=4)
+    recorder.pin(writer, kept, kept_bytes_max=10**6)
+    watches.put(writer, Watched((("model", "m-17"),), START_US, START_US + 9, "ann", "new weights"))
+    writer.close()
+    return place
+
+
+def test_an_incident_is_shown_with_deadlines_scope_and_story(lived):
+    """What was kept and what was missed, what it touches, and what happened, in words."""
+    text = halon(lived, "incidents", "show", INCIDENT.id).stdout
+    for each in (
+        "contain      2026-01-01 00:05:21Z  missed by 15.0 ms",
+        "late (said 2x)",
+        "└─ m-17  in 3 recorded events",
+        "run-7  key of the incident",
+        "pid 4242 started 918273  process.freeze in force",
+        "deadline-missed  investigate, said 2 of 4 times: it is not investigated",
+        "verified  contain.0 process.freeze on pid 4242 started 918273: took 4.0 ms, read back in 4.5 ms",
+        "refused  contain.1 file.rotate-token: protected: owner is `core`",
+        "3 recorded events are kept with it (4 more were too many)",
+    ):
+        assert each in text
+    assert ", late" in halon(lived, "incidents").stdout
+
+
+def test_a_story_is_folded_where_the_terminal_is_narrow(lived, monkeypatch):
+    """Nothing is wider than 80 columns, and what goes on stands below its text."""
+    stream = io.StringIO()
+    made = Console(file=stream, width=80, force_terminal=True, color_system=None, markup=False, highlight=False)
+    monkeypatch.setattr(output, "console", lambda *, stderr=False: made)
+    monkeypatch.setattr(life, "console", lambda *, stderr=False: made)
+    assert halon(lived, "incidents", "show", INCIDENT.id).exit_code == 0
+    lines = stream.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    story = lines[lines.index("Story") :]
+    assert any(line.startswith(" " * 15) and line.strip() for line in story)
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        ([], ["r2", "r1", "r0", "o"]),
+        (["--key", "run=run-7"], ["r2", "r1", "r0"]),
+        (["--type", "other"], ["o"]),
+        (["--around", INCIDENT.id], ["r2", "r1", "r0"]),
+        (["--around", INCIDENT.id, "--all-keys"], ["r2", "r1", "r0", "o"]),
+        (["--around", INCIDENT.id, "--before", "0s"], ["r0"]),
+    ],
+)
+def test_recorded_events_come_as_lines_that_replay_takes(lived, args, found):
+    """With and without a daemon; each line is a CloudEvent."""
+    offline = halon(lived, "events", *args, "--json")
+    with served(lived):
+        online = halon(lived, "events", *args, "--json")
+    for result in (offline, online):
+        assert result.exit_code == 0, result.output
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert sorted(each["id"] for each in lines) == sorted(found)
+        assert all(each["specversion"] == "1.0" for each in lines)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["events", "--key", "m-17"], "write NAME=VALUE"),
+        (["events", "--all-keys"], "--all-keys goes with --around"),
+        (["events", "--around", "inc-none"], "there is no incident `inc-none`"),
+        (["events", "--before", "soon"], "is not a duration"),
+        (["watch", "add", "m-17"], "write NAME=VALUE"),
+        (["incidents", "close", "inc-1", "--resolution", "done"], "'done' is not one of"),
+    ],
+)
+def test_what_makes_no_sense_is_said(lived, args, says):
+    """With what to write instead."""
+    result = halon(lived, *args)
+    assert result.exit_code in {1, 2}
+    assert says in result.output
+
+
+def test_the_watch_list_says_who_watches_what_and_why(lived):
+    """With and without a daemon."""
+    offline = halon(lived, "watch")
+    with served(lived):
+        online = halon(lived, "watch")
+    for result in (offline, online):
+        assert "model=m-17" in result.stdout
+        assert "new weights" in result.stdout
