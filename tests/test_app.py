@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -367,3 +369,97 @@ def test_a_recording_is_fed_to_the_running_daemon_which_acts_only_if_that_is_mea
         assert steered == ["steering.replay-began", "steering.replay-ended"] * 3
         [lease] = halon.ask("leases", "list")
         halon.halon("leases", "release", lease["id"])
+
+
+LIFE = """
+[signal.bad]
+on = "run.bad"
+by = { run = "event.subject" }
+detect = { method = "count", at_least = 2, within = "1h" }
+watched = { at_least = 1 }
+
+[rule.freeze-it]
+incident = "data-poisoning"
+severity = "critical"
+by       = ["run"]
+when     = { any = ["bad"] }
+playbook = "freeze"
+
+[playbook.freeze]
+contain     = [{ do = "process.freeze", pid = "${event.data.pid}" }]
+investigate = [{ do = "evidence.capture", paths = ["/etc/hostname"] }]
+"""
+LATE = """
+[incidents]
+investigate_within = "1s"
+escalation = [{ after = "0s", channel = "pager", level = "failure" }]
+[actions.notify]
+channels = { pager = "PAGER" }
+"""
+
+
+@contextmanager
+def pager() -> Iterator[tuple[int, list[dict]]]:
+    """A real web service that takes notices: its port, and what it was sent."""
+    taken: list[dict] = []
+
+    class Take(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Take)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, taken
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_incident_lives_over_a_kill_until_it_is_closed_and_comes_again(broker, tmp_path):
+    """Contained, late, told to a pager, acknowledged, killed in mid-life, closed, thawed, watched, and open again."""
+    with (
+        child() as pid,
+        pager() as (port, taken),
+        Daemon(
+            tmp_path,
+            port=broker.port,
+            rules=LIFE,
+            mqtt=client_id("life"),
+            config=LATE,
+            environment={"HALON_SECRET_PAGER": f"json://127.0.0.1:{port}/"},
+        ) as halon,
+    ):
+        say(broker, "life", event("e-1", pid=pid), event("e-2", pid=pid))
+        until(lambda: halon.one("SELECT state FROM incidents") == "investigating", what="it is being investigated")
+        [one] = halon.ask("incidents", "list")
+        until(lambda: taken, what="the pager is told")
+        assert taken[0]["title"].startswith("[1/1] critical data-poisoning run=run-7: its investigation is not done")
+        halon.halon("incidents", "ack", one["id"], "--reason", "on it")
+        halon.restart()
+        [late] = halon.ask("incidents", "list")
+        assert (late["state"], late["due"]["phase"], bool(late["acked_by"])) == ("investigating", "investigate", True)
+        halon.halon("incidents", "advance", one["id"])
+        halon.halon("incidents", "close", one["id"], "--resolution", "resolved", "--reason", "new weights")
+        until(lambda: state(pid) == "S", what="the process is let go on")
+        [watched] = halon.ask("watch")
+        assert (watched["key"], watched["incident"]) == ({"run": "run-7"}, one["id"])
+        lines = halon.halon("events", "--around", one["id"], "--json").splitlines()
+        assert [json.loads(line)["id"] for line in lines] == ["e-1", "e-2"]
+        assert len(taken) == 1
+        say(broker, "life", event("e-3", pid=pid))
+        until(lambda: state(pid) == "T", what="the process is stopped again")
+        [again] = halon.ask("incidents", "list")
+        assert (again["id"], again["reopened"]) == (one["id"], 1)
+        story = [line["kind"] for line in halon.ask("incidents", "show", one["id"])["story"]]
+        wanted = ["opened", "contained", "deadline-missed", "notice-sent", "acknowledged", "recovering", "closed"]
+        places = [story.index(each) for each in [*wanted, "reopened"]]
+        assert places == sorted(places)
+        assert "holds" in halon.halon("audit", "verify")

@@ -112,7 +112,8 @@ def move(
     """Change how far an incident has come, with a happening and an audit record; False where it stands there already.
 
     `contained_us` is set on reaching `contained`, and cleared on going back to `open`: containment that was lost is
-    not containment. Deadlines whose work is done in `state` are met.
+    not containment. Who looked after one that was closed does not yet look after it when it is open again. Deadlines
+    whose work is done in `state` are met.
     """
     row = connection.execute("SELECT state FROM incidents WHERE id = ?", (incident,)).fetchone()
     if row is None or row[0] == state.value:
@@ -120,7 +121,8 @@ def move(
     connection.execute(
         "UPDATE incidents SET state = ?, updated_us = max(updated_us, ?), resolution = ?, duplicate_of = ?, "
         "contained_us = CASE ? WHEN 'contained' THEN coalesce(contained_us, ?) WHEN 'open' THEN NULL "
-        "ELSE contained_us END, closed_us = CASE ? WHEN 'closed' THEN ? ELSE NULL END WHERE id = ?",
+        "ELSE contained_us END, closed_us = CASE ? WHEN 'closed' THEN ? ELSE NULL END, "
+        "acked_by = CASE state WHEN 'closed' THEN '' ELSE acked_by END WHERE id = ?",
         (state.value, at_us, resolution, duplicate_of, state.value, at_us, state.value, at_us, incident),
     )
     deadlines.note_state(connection, incident, state, at_us=at_us)

@@ -115,11 +115,14 @@ def test_what_is_only_tried_out_has_no_deadlines_until_a_rule_enforces(connectio
 def test_a_reopened_incident_is_open_again_with_new_deadlines(connection):
     """Its resolution is gone, and what was met before has to be met again."""
     commit(connection, incident())
+    incidents.acknowledge(connection, ONE, at_us=START_US, who="ann", reason="")
     move(connection, IncidentState.CLOSED, 5, who="ann", resolution="resolved")
+    assert incidents.get(connection, ONE).acked_by == "ann"
     again = msgspec.structs.replace(incident(), reopened=1, steps_from=(2, 0, 0))
     commit(connection, again, at_us=START_US + HOUR_US, reopened=(ONE,))
     found = incidents.get(connection, ONE)
     assert (found.state, found.closed_us, found.resolution, found.reopened) == (IncidentState.OPEN, None, "", 1)
+    assert found.acked_by == ""
     assert incidents.stage_of(connection, ONE).steps_from == (2, 0, 0)
     assert [each.due_us - START_US for each in deadlines.of_incident(connection, ONE)] == [
         HOUR_US + 15 * MINUTE_US,
