@@ -57,12 +57,14 @@ from engine.pages import Pages
 from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
 from engine.readiness import Readiness, beat_every_s
 from engine.reload import Parts, Reading, Reload
+from engine.retention import Retention
 from engine.rulefile.load import load_rules
 from engine.rulefile.rules import RuleSet
 from engine.running import Overrides, Running
 from engine.shipped import Places, anchor, find_places
 from engine.steering import Steer
 from engine.store import audit, state
+from engine.store.archive import ARCHIVE
 from engine.store.batch import BatchLimits
 from engine.store.connection import Connection, move_aside
 from engine.store.database import Store
@@ -287,6 +289,10 @@ class Daemon:
                 serving = [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
+                retention = Retention(
+                    store, clock, self._places.state_dir / ARCHIVE, config=lambda: self._running.config
+                )
+                serving.append(group.create_task(retention.run(), name="retention"))
                 watch = ClockWatch(clock, store, pipeline, seen)
                 serving.append(group.create_task(watch.run(), name="clock"))
                 anchoring = Anchoring(

@@ -200,6 +200,13 @@ class AuditConfig(Struct, frozen=True):
     anchor_records: Count = 1_000
 
 
+class RetentionConfig(Struct, frozen=True):
+    """`[retention]`; 0 keeps for ever."""
+
+    incidents: Duration = _seconds(0)
+    audit: Duration = _seconds(0)
+
+
 class LimitsConfig(Struct, frozen=True):
     """`[limits]`"""
 
@@ -286,6 +293,7 @@ class Config(Struct, frozen=True):
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
     audit: AuditConfig = AuditConfig()
+    retention: RetentionConfig = RetentionConfig()
     limits: LimitsConfig = LimitsConfig()
     incidents: IncidentsConfig = IncidentsConfig()
     recorder: RecorderConfig = RecorderConfig()

@@ -12,6 +12,7 @@ from engine.cli.setup import Failure, config_option, json_option, read_audit_key
 from engine.model import Struct
 from engine.operate import views
 from engine.operate.contract import AuditReport
+from engine.store import archive
 from engine.store import audit as chain
 from engine.store.audit import Anchor
 from engine.store.connection import Connection, open_readonly
@@ -76,9 +77,16 @@ def anchor(config_path: Path | None, *, as_json: bool) -> None:
     metavar="RECORD:HASH|FILE",
     help="A head that was noted earlier, or a file with one: it must still be there.",
 )
+@click.option(
+    "--archive",
+    "archive_dir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Where the records are that retention moved to files; without it STATE_DIR/audit.",
+)
 @config_option
 @json_option
-def verify(anchor_text: str | None, config_path: Path | None, *, as_json: bool) -> None:
+def verify(anchor_text: str | None, archive_dir: Path | None, config_path: Path | None, *, as_json: bool) -> None:
     """Find the first altered, missing, reordered or cut off record.
 
     It reads the database itself, not what a daemon says about it, and checks the signatures where the config names a
@@ -92,7 +100,19 @@ def verify(anchor_text: str | None, config_path: Path | None, *, as_json: bool) 
     setup = read_setup(config_path)
     key = read_audit_key(setup)
     with _opened(setup.places.database) as connection:
-        report = views.audit_report(connection, key=key, anchor=kept)
+        begin = chain.base(connection).seq
+        folder = archive_dir or setup.places.state_dir / archive.ARCHIVE
+        at_hand = bool(begin) and (archive_dir is not None or bool(archive.parts(folder)))
+        try:
+            report = views.audit_report(
+                connection, key=key, anchor=kept, archive=archive.records(folder, upto=begin) if at_hand else None
+            )
+        except archive.ArchiveError as error:
+            raise Failure(f"the archive of the audit log: {error}") from error
+    if kept is not None and kept.seq < report.checked_from - 1:
+        raise Failure(
+            f"record {kept.seq:,} was moved to an archive that is not in {folder}: name its folder with --archive"
+        )
     if as_json:
         emit(report)
     else:
@@ -107,6 +127,8 @@ def _print(report: AuditReport) -> None:
     else:
         say(f"the audit chain is broken: {report.problem}", "bold red")
         say("keep the database as it is, and compare it with a backup; see docs/operations.md")
+    if report.checked_from > 1:
+        note(f"checked from record {report.checked_from:,} on: the archive of those before is not at hand", "yellow")
     if report.signed_from and not report.key:
         note(f"records from {report.signed_from:,} on are signed; without the key that was not checked", "yellow")
     elif report.signed_from > 1:

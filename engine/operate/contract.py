@@ -522,6 +522,7 @@ class AuditReport(Struct, frozen=True):
     """Whether the audit chain holds; where not, `problem` names the first record that is altered, missing or moved.
 
     `signed_from` is the first record that is signed with a key (0: none); `key`: whether signatures were checked.
+    `checked_from` is the first record that was looked at: those before are in an archive that was not at hand.
     """
 
     ok: bool
@@ -530,3 +531,4 @@ class AuditReport(Struct, frozen=True):
     problem: str = ""
     signed_from: int = 0
     key: bool = False
+    checked_from: int = 1

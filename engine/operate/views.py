@@ -5,7 +5,7 @@ calls the same ones on the database file where no daemon runs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from engine.clock import SECOND_US, to_datetime
@@ -255,11 +255,15 @@ def deadletter(connection: Connection, number: int) -> DeadLetterDetail | None:
 
 
 def audit_report(
-    connection: Connection, *, key: bytes | None = None, anchor: audit.Anchor | None = None
+    connection: Connection,
+    *,
+    key: bytes | None = None,
+    anchor: audit.Anchor | None = None,
+    archive: Iterable[audit.Row] | None = None,
 ) -> AuditReport:
-    """Whether the audit chain holds."""
+    """Whether the audit chain holds; from its first record on where `archive` gives those that were moved to files."""
     head = audit.anchor(connection)
-    problem = audit.verify(connection, key=key, anchor=anchor)
+    problem = audit.verify(connection, key=key, anchor=anchor, archive=archive)
     return AuditReport(
         ok=problem is None,
         records=head.seq,
@@ -267,6 +271,7 @@ def audit_report(
         problem="" if problem is None else f"{problem.breach.value} at record {problem.seq}: {problem.detail}",
         signed_from=audit.signed_from(connection),
         key=key is not None,
+        checked_from=1 if archive is not None else audit.base(connection).seq + 1,
     )
 
 

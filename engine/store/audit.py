@@ -3,15 +3,17 @@
 Every record is written in the transaction of what it records, by the store's own functions and by `engine.contain`.
 A record is canonical JSON holding its place (`seq`), time, kind, body, the hash of the record before (`prev`) and
 the algorithm of its own hash; with a key the hash is an HMAC, so that nobody without the key can write a new chain.
-Triggers refuse to change or delete records; `verify` finds it where someone did so all the same. A chain whose tail
-was cut off and whose head row was rewritten to match needs the key, or an anchor kept elsewhere, to be seen.
+Triggers refuse to change records, and to delete those that were not archived; `verify` finds it where someone did so
+all the same. A chain whose tail was cut off and whose head row was rewritten to match needs the key, or an anchor kept
+elsewhere, to be seen.
 """
 
 import hashlib
 import hmac
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import chain
 
 import msgspec
 
@@ -24,6 +26,13 @@ HMAC_SHA256 = "hmac-sha256"
 _UNSIGNED = "a key is set, but no record is signed with it; until the daemon has run with the key once, that is so"
 
 
+ARCHIVED = "audit.archived"
+"""The kind of the record that says up to which one the chain was moved to a file."""
+
+Row = tuple[int, str, str]
+"""Place, text and hash of a record, as they are stored."""
+
+
 class Record(Struct, frozen=True):
     """One audit record, as it is hashed."""
 
@@ -33,6 +42,9 @@ class Record(Struct, frozen=True):
     kind: str
     prev: str
     seq: int
+
+
+_records = msgspec.json.Decoder(Record)
 
 
 class Anchor(Struct, frozen=True):
@@ -93,37 +105,74 @@ def records(connection: sqlite3.Connection, *, after_seq: int = 0, limit: int = 
     return [msgspec.json.decode(text, type=Record) for (text,) in rows]
 
 
-def verify(connection: sqlite3.Connection, *, key: bytes | None = None, anchor: Anchor | None = None) -> Problem | None:
+def base(connection: sqlite3.Connection) -> Anchor:
+    """The last record that was moved to an archive; the chain in the database begins behind it."""
+    try:
+        row = connection.execute("SELECT seq, hash FROM audit_base").fetchone()
+    except sqlite3.OperationalError:
+        row = None  # a schema from before there were archives
+    return Anchor(seq=0, hash="") if row is None else Anchor(seq=row[0], hash=row[1])
+
+
+def verify(
+    connection: sqlite3.Connection,
+    *,
+    key: bytes | None = None,
+    anchor: Anchor | None = None,
+    archive: Iterable[Row] | None = None,
+) -> Problem | None:
     """The first altered, missing, reordered or truncated record; None for a sound chain.
 
     Without `key`, the hashes of signed records cannot be recomputed; their places and links are checked all the same.
-    With `anchor`, the chain must still hold that very record.
+    With `anchor`, the chain must still hold that very record. `archive` gives the records that were moved to files;
+    without, the chain is followed from there on, and one of its records must say that they were moved.
     """
-    last = Anchor(seq=0, hash="")
-    signed = False
-    for seq, text, digest in _rows(connection):
-        problem = _problem(seq, text, digest, last, key, signed=signed)
+    begin = base(connection)
+    last, signed, moved = Anchor(seq=0, hash="") if archive is not None else begin, False, Anchor(seq=0, hash="")
+    for seq, text, digest in chain(archive or (), _rows(connection)):
+        record = _read(text)
+        problem = _problem(seq, text, digest, record, last, key, signed=signed)
         if problem is not None:
             return problem
+        assert isinstance(record, Record)  # else it was a problem
         if anchor is not None and seq == anchor.seq and digest != anchor.hash:
             return _rewritten(seq)
-        signed = signed or msgspec.json.decode(text, type=Record).alg == HMAC_SHA256
+        signed = signed or record.alg == HMAC_SHA256
+        if record.kind == ARCHIVED:
+            moved = Anchor(seq=_int(record.body.get("to")), hash=str(record.body.get("head")))
         last = Anchor(seq=seq, hash=digest)
+    if begin.seq and moved != begin:
+        detail = f"records up to {begin.seq} are not there, and no record says that they were archived"
+        return Problem(seq=begin.seq, breach=Breach.TRUNCATED, detail=detail)
+    if anchor is not None and anchor.seq == begin.seq and begin.seq and anchor.hash != begin.hash:
+        return _rewritten(anchor.seq)
     return _problem_at_end(connection, last, key, anchor, signed=signed)
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
+def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
     yield from connection.execute("SELECT seq, record, hash FROM audit ORDER BY seq")
 
 
-def _problem(seq: int, text: str, digest: str, last: Anchor, key: bytes | None, *, signed: bool) -> Problem | None:
+def _read(text: str) -> Record | str:
+    """The record, or why it can't be read."""
+    try:
+        return _records.decode(text)
+    except msgspec.DecodeError as error:
+        return str(error)
+
+
+def _int(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _problem(
+    seq: int, text: str, digest: str, record: Record | str, last: Anchor, key: bytes | None, *, signed: bool
+) -> Problem | None:
     """What is wrong with one record, given the one before it."""
     if seq != last.seq + 1:
         return Problem(seq=last.seq + 1, breach=Breach.MISSING, detail=f"record {last.seq + 1} is not there")
-    try:
-        record = msgspec.json.decode(text, type=Record)
-    except msgspec.DecodeError as error:
-        return Problem(seq=seq, breach=Breach.ALTERED, detail=f"record {seq} cannot be read: {error}")
+    if isinstance(record, str):
+        return Problem(seq=seq, breach=Breach.ALTERED, detail=f"record {seq} cannot be read: {record}")
     if record.alg not in {SHA256, HMAC_SHA256}:
         return Problem(seq=seq, breach=Breach.ALTERED, detail=f"record {seq} names no known algorithm")
     expected = _hash(text, record.alg, key)

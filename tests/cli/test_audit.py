@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import main
-from engine.store import audit
+from engine.store import archive, audit
 from engine.store.connection import connect
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish
@@ -177,3 +177,26 @@ def test_a_key_that_can_not_be_read_stops_the_start(tmp_path):
         assert "the audit key" in halon.tail()
     finally:
         halon.close()
+
+
+def test_the_archive_is_read_with_the_database(place, monkeypatch, tmp_path):
+    """From its place beside the store or where it was carried to; where it is not at hand that is said."""
+    monkeypatch.setattr(archive, "RECORDS_MIN", 5)
+    monkeypatch.setattr(archive, "RECORDS_MAX", 5)
+    early = run(place, "anchor").strip()
+    with closing(connect(place / "state" / "halon.db")) as connection:
+        connection.execute("BEGIN")
+        [(digest,)] = connection.execute("SELECT hash FROM audit WHERE seq = 3").fetchall()
+        part, sha256 = archive.write(place / "state" / "audit", archive.due(connection, before_us=2**62))
+        archive.take_away(connection, part, sha256, at_us=1)
+        connection.execute("COMMIT")
+    assert "the chain of 12 records holds" in run(place, "verify", "--anchor", early)
+    report = json.loads(run(place, "verify", "--anchor", f"3:{digest}", "--json"))
+    assert (report["ok"], report["checked_from"]) == (True, 1)
+    (place / "state" / "audit").rename(place / "elsewhere")
+    assert "checked from record 6 on" in run(place, "verify", "--anchor", early)
+    assert "name its folder with --archive" in run(place, "verify", "--anchor", f"3:{digest}", code=1)
+    said = run(place, "verify", "--anchor", f"3:{digest}", "--archive", place / "elsewhere")
+    assert "checked from" not in said
+    (place / "empty").mkdir()
+    assert "the file with record 1 is not in" in run(place, "verify", "--archive", place / "empty", code=1)
