@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from engine.clock import SECOND_US, Clock
-from engine.core import Core, CoreStep
+from engine.core import EMPTY, Core, CoreStep
 from engine.intake.contract import DeadLetter, Doors, Once, Received
 from engine.model import Event, Intent, Struct
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
@@ -220,7 +220,9 @@ class Pipeline:
                     continue
                 seen.append(identity)
                 events.append(item)
-                steps.append(self._core.event(item, message.received_us))
+                step = self._core.event(item, message.received_us)
+                if step is not EMPTY:  # as most are: nothing of it would be written
+                    steps.append(step)
         received, self._pending = received[:taken], received[taken:]
         # While events come, they move the core's time themselves, so that none is overtaken by the clock.
         if not self._pending and not len(self._doors) and self._held_s() <= 0:

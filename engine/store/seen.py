@@ -52,11 +52,14 @@ class SeenIds:
 
     def add(self, identity: bytes, now_us: int) -> bool:
         """Remember an id; True where it is new."""
-        if identity in self:
-            return False
+        # Once per event, so a plain loop: most ids are new, and all slices are looked at in any case.
+        for _, ids in self._slices:
+            if identity in ids:
+                return False
         self._slice_for(now_us).add(identity)
         self._count += 1
-        self._shed()
+        if self._count > self._ids_max:
+            self._shed()
         return True
 
     def load(self, connection: sqlite3.Connection, now_us: int) -> None:

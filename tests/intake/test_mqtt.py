@@ -101,6 +101,24 @@ def test_a_session_collects_messages_while_the_door_is_away(kind, speaks, tmp_pa
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("before", "after"), [("aiomqtt-3", "mqtt5"), ("mqtt5", "aiomqtt-3"), ("aiomqtt-5", "mqtt5")])
+def test_another_client_takes_the_session_over(before, after, tmp_path):
+    """Real mosquitto: what waits or was not acknowledged comes to the client that is configured next."""
+    need("mosquitto")
+
+    async def scenario():
+        with Mosquitto(tmp_path) as broker:
+            async with open_door(broker.port, **CLIENTS[before]) as running:
+                await send(broker.port, CLIENTS[before], *numbered(0, 5))
+                await running.door.acknowledge((await running.take(5))[:2])
+                await running.heard()
+            await send(broker.port, CLIENTS[before], *numbered(5, 5))
+            async with open_door(broker.port, **CLIENTS[after]) as running:
+                assert await receive_and_acknowledge(running, 8) == numbered(2, 8)
+
+    asyncio.run(scenario())
+
+
 async def receive_and_acknowledge(running, count):
     payloads = []
     while len(payloads) < count:

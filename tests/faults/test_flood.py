@@ -1,0 +1,114 @@
+"""Ten times more than the daemon can take, for as long as it lasts: bounded memory, quick answers, and nothing lost."""
+
+import json
+import threading
+import time
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.daemon import Daemon
+from tests.support.doors import CLIENTS
+from tests.support.mosquitto import Mosquitto
+from tests.support.slowdisk import slow_sync
+from tests.support.wait import until
+
+BATCH_EVENTS = 40
+SYNC_S = 0.1
+SUSTAINED = BATCH_EVENTS / SYNC_S
+"""Events a second: with one sync for so many events, and a sync that takes so long, no more can become durable."""
+FLOOD = 10 * SUSTAINED
+RSS_MIB_MAX = 250.0
+ANSWER_S_MAX = 1.0
+RULES = """
+[signal.bad]
+on = "load.bad"
+
+[rule.bad]
+incident = "data-poisoning"
+severity = "low"
+when     = { any = ["bad"] }
+"""
+
+
+class Sender(threading.Thread):
+    """Publishes at a rate for some seconds with QoS 1; `sent` are all acknowledged by the broker at the end."""
+
+    def __init__(self, port, rate, seconds):
+        super().__init__(name="flood")
+        self.port, self.rate, self.seconds = port, rate, seconds
+        self.sent = 0
+
+    def run(self):
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.max_inflight_messages_set(1_000)
+        client.max_queued_messages_set(0)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        began, under_way = time.monotonic(), []
+        while (passed := time.monotonic() - began) < self.seconds:
+            while self.sent < passed * self.rate:
+                event = {"specversion": "1.0", "id": f"{self.sent}", "source": "s", "type": "load.noise"}
+                under_way.append(client.publish("halon/events/x", json.dumps(event), qos=1))
+                self.sent += 1
+            time.sleep(0.005)  # paces the load
+        for each in under_way:
+            each.wait_for_publish(60)
+        assert all(each.is_published() for each in under_way)
+        client.disconnect()
+        client.loop_stop()
+
+
+class Poller(threading.Thread):
+    """Asks for the status all the time; `slowest_s` is the longest that an answer took."""
+
+    def __init__(self, halon):
+        super().__init__(name="poll")
+        self.halon, self.ended = halon, threading.Event()
+        self.answers, self.slowest_s, self.rss_mib = 0, 0.0, 0.0
+        self.in_flight_seen = 0
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            began = time.monotonic()
+            status = self.halon.answers()
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            self.answers += status is not None
+            self.rss_mib = max(self.rss_mib, self.halon.rss_mib())
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("name", ["aiomqtt-3", "mqtt5"])
+def test_ten_times_the_sustained_rate_is_withstood(name, seconds, tmp_path):
+    """The broker holds what can't be taken; status answers within a second; a kill in the midst loses nothing."""
+    speaks = "".join(f"{key} = {json.dumps(value)}\n" for key, value in CLIENTS[name].items())
+    with (
+        Mosquitto(tmp_path, settings=["autosave_on_changes false", "autosave_interval 1800"]) as broker,
+        Daemon(
+            tmp_path,
+            port=broker.port,
+            rules=RULES,
+            mqtt=speaks,
+            intake=f"batch_events_max = {BATCH_EVENTS}\nin_flight_max = 400",
+        ) as halon,
+    ):
+        sender, poller = Sender(broker.port, FLOOD, seconds), Poller(halon)
+        with slow_sync(halon.pid, seconds=SYNC_S, log=tmp_path / "strace.log"):
+            sender.start()
+            poller.start()
+            sender.join()
+            durable = halon.events_committed()
+            poller.stop()
+        assert durable < sender.sent / 5, "it was a flood"
+        assert poller.answers > seconds, "it was asked all the while"
+        assert poller.slowest_s < ANSWER_S_MAX
+        assert poller.rss_mib < RSS_MIB_MAX
+        halon.restart()
+        until(lambda: halon.events_committed() >= sender.sent, within_s=120, what="all that was sent is durable")
+        assert halon.events_committed() == sender.sent
+        assert halon.rss_mib() < RSS_MIB_MAX
