@@ -20,3 +20,4 @@ done
 .venv/bin/python -m benchmarks.commits
 .venv/bin/python -m benchmarks.end_to_end
 .venv-bench/bin/python -m benchmarks.forensics_peers
+.venv/bin/python -m benchmarks.latency
