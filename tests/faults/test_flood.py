@@ -39,6 +39,7 @@ class Sender(threading.Thread):
         super().__init__(name="flood")
         self.port, self.rate, self.seconds = port, rate, seconds
         self.sent = 0
+        self._never = threading.Event()
 
     def run(self):
         client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -52,7 +53,7 @@ class Sender(threading.Thread):
                 event = {"specversion": "1.0", "id": f"{self.sent}", "source": "s", "type": "load.noise"}
                 under_way.append(client.publish("halon/events/x", json.dumps(event), qos=1))
                 self.sent += 1
-            time.sleep(0.005)  # paces the load
+            self._never.wait(0.005)  # paces the load
         for each in under_way:
             each.wait_for_publish(60)
         assert all(each.is_published() for each in under_way)
@@ -67,7 +68,6 @@ class Poller(threading.Thread):
         super().__init__(name="poll")
         self.halon, self.ended = halon, threading.Event()
         self.answers, self.slowest_s, self.rss_mib = 0, 0.0, 0.0
-        self.in_flight_seen = 0
 
     def run(self):
         while not self.ended.wait(0.1):
