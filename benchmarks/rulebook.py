@@ -23,7 +23,7 @@ from pathlib import Path
 import aiomqtt
 
 async def main(queue, args):
-    client = aiomqtt.Client("127.0.0.1", int(args["port"]), identifier="rulebook", clean_session=False)
+    client = aiomqtt.Client("127.0.0.1", int(args["port"]), identifier="rulebook", clean_session=True)
     async with client:
         await client.subscribe("{TOPIC}", qos=1)
         async for message in client.messages:
