@@ -153,7 +153,8 @@ class Reload:
         }
         await self._note("rules.loaded", who, body)
         _log.info("rules and config reloaded", who=who, **{**body, "signals": len(rules.signals)})
-        said = [f"{len(rules.rules)} rules and {len(rules.signals)} signals from {len(rules.files)} files"]
+        counts = ((len(rules.rules), "rule"), (len(rules.signals), "signal"), (len(rules.files), "file"))
+        said = ["{} and {} from {}".format(*(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts))]
         if taken := [key for key in changed if key not in waiting]:
             said.append(f"changed: {', '.join(taken)}")
         if built.plan.touched:

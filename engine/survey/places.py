@@ -28,7 +28,7 @@ def _written(table: object, path: KeyPath) -> object:
     return value
 
 
-def warning(code: str, title: str, span: Span | None, *, label: str = "", help: str = "") -> Diagnostic:  # noqa: A002
+def warning(code: str, title: str, span: Span | None = None, *, label: str = "", help: str = "") -> Diagnostic:  # noqa: A002
     """A warning of that code."""
     found = error(code, title, span, label=label, help=help)
     return Diagnostic(

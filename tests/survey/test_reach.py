@@ -10,6 +10,7 @@ import pytest
 from actions.table import CATALOGUE
 from engine.clock import VirtualClock
 from engine.config import Config, HttpConfig, MqttConfig, TopicConfig
+from engine.diagnostics import Level
 from engine.survey import reach
 from tests.support.mosquitto import Mosquitto, need_library
 from tests.support.realparts import free_port
@@ -106,5 +107,7 @@ def test_only_what_rules_use_or_the_config_names_is_asked():
     """The default settings of the others may lead nowhere on this machine."""
     assert actions([]) == []
     [found] = actions(["haproxy.drain"], haproxy_drain={"socket": "/none"})
-    assert "haproxy.drain" in found.title
+    assert ("haproxy.drain" in found.title, found.level) == (True, Level.ERROR)
+    levels = {each.level for each in actions(["vault.revoke-lease"])}
+    assert levels == {Level.WARNING}, "the config does not set it up"
     assert actions(["no.such-action"]) == []

@@ -85,11 +85,13 @@ def stat_of(machine, pid):
 
 
 def configured(shipped, *, broker_port, http_port):
-    """The shipped config with another port of the broker and the HTTP port open; nothing else is changed."""
+    """The shipped config with another port of the broker, and the HTTP door open to one sender; nothing else."""
     broker, http = '[[mqtt]]\nname = "local"\nhost = "127.0.0.1"\nport = 1883', "[http]\nenabled = false"
     assert broker in shipped
     assert http in shipped
     text = shipped.replace(broker, broker.replace("1883", str(broker_port)))
+    assert "senders = []" in text
+    text = text.replace("senders = []", 'senders = [{ name = "agents", token_file = "credential:agents" }]')
     return text.replace(http, http.replace("false", "true")).replace("port = 8480", f"port = {http_port}")
 
 
@@ -97,6 +99,14 @@ def get(port, path):
     """The body of a page of the HTTP port, which must be there."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         return answer.read().decode()
+
+
+def post(port, event, token):
+    """The status with which the HTTP door answers."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents+json"}
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/events/agents", json.dumps(event).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return answer.status
 
 
 def make(target, machine, **variables):
@@ -138,8 +148,10 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
         machine.write("/etc/halon/rules/stray.toml", RULE)
         machine.write(
             "/etc/systemd/system/halond.service.d/short.conf",
-            f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=100ms\n",
+            f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=100ms\n"
+            "LoadCredential=agents:/etc/halon/credentials/agents\n",
         )
+        machine.write("/etc/halon/credentials/agents", "s3cret\n")
         machine.boot()
         machine.run("systemd-sysusers")
         service = Service(machine)
@@ -156,6 +168,11 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
             ("http", True),
         ]
         assert (machine.root / "var/lib/halon").stat().st_mode & 0o777 == 0o700
+
+        # A secret comes by LoadCredential, and the config holds against this machine.
+        hello = {"specversion": "1.0", "id": "hello", "source": "agents", "type": "agent.hello"}
+        assert post(http_port, hello, "s3cret") == 202
+        machine.run("/usr/local/bin/halon", "check", "--live")
 
         # A real process of another user is stopped, by an event on a real broker, under a lease.
         machine.run("systemd-run", "--quiet", "--unit=victim", "--uid=nobody", "sleep", "3600")
@@ -197,6 +214,19 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
         assert service.show("ActiveState")["ActiveState"] == "active"
         machine.write("/etc/halon/rules/lost.toml", SECOND_RULE)
         service.systemctl("reload")
+
+        # So is the config, with its doors: the mode changes under the same process.
+        good = (machine.root / "etc/halon/config.toml").read_text()
+        machine.write("/etc/halon/config.toml", good.replace('mode = "enforce"', 'mode = "observe"'))
+        was = service.pid()
+        service.systemctl("reload")
+        assert (service.halon("status")["live"]["mode"], service.pid()) == ("observe", was)
+        machine.write("/etc/halon/config.toml", good + "[daemn]\n")
+        assert service.systemctl("reload", check=False).returncode != 0
+        assert service.halon("status")["live"]["mode"] == "observe"
+        machine.write("/etc/halon/config.toml", good)
+        service.systemctl("reload")
+        assert service.halon("status")["live"]["mode"] == "enforce"
 
         # A stuck pipeline no longer feeds the watchdog, which restarts it.
         stuck = service.pid()
