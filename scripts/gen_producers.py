@@ -54,7 +54,8 @@ topics = [{ filter = "gpu/+", format = "dcgm", may = { types = ["resource.sample
   `guards.protected`.
 * **Signatures**: `hmac_file` takes the hex HMAC-SHA256 of the body in `hmac_header` (GitHub's `sha256=…`), `signature`
   takes Standard Webhooks and, with `scheme = "mlflow"`, MLflow's; see [operations.md](operations.md#sources-that-sign).
-* **Compressed bodies** are refused (415): tell the sender not to compress.
+* **Compressed bodies** are taken over HTTP: `Content-Encoding: gzip` or `deflate`, with `intake.payload_bytes_max` for
+  the bytes as sent and for what they unpack to. Signatures are over the bytes as they are sent, so compress, then sign.
 
 ## Plain JSON
 

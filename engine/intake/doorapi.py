@@ -46,8 +46,8 @@ _REFUSALS = {
     "404": "There is no such sender",
     "408": "The body did not come in time",
     "409": "This very message, as it was signed then, was taken before",
-    "413": "The body, or the number of events in it, is too large",
-    "415": "The media type is none of the sender's format, or the body is encoded",
+    "413": "The body, as sent or unpacked, or the number of events in it, is too large",
+    "415": "The media type is none of the sender's format, or `Content-Encoding` none of gzip and deflate",
     "429": "More than this sender may send, or too many requests are under way: come again after `Retry-After`",
     "503": "The store takes nothing at present, or not in time: send it again after `Retry-After`",
 }
@@ -131,7 +131,8 @@ def _post() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "description": "By the format of the sender: CloudEvents as one event or a batch (or, with `ce-` headers,"
-            " any data), or what its producer sends.",
+            " any data), or what its producer sends. `Content-Encoding` may be gzip or deflate; an HMAC or signature"
+            " is over the bytes as they are sent.",
             "content": {
                 STRUCTURED: {"schema": event},
                 BATCH: {"schema": {"type": "array", "items": event}},

@@ -19,6 +19,7 @@ from engine.clock import SECOND_US, Clock
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
 from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Once, Received
 from engine.intake.doorapi import document
+from engine.intake.encodings import ACCEPTED, readable, unpacked
 from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
 from engine.intake.letters import joined_reasons, letter
 from engine.intake.listening import bind, server_tls
@@ -100,6 +101,7 @@ class HttpIntake:
             lingering_time=1.0,
             shutdown_timeout=1.0,
             handle_signals=False,
+            auto_decompress=False,  # signatures are over the bytes as sent, and a stranger's are never unpacked
         )
         await runner.setup()
         loop, servers = asyncio.get_running_loop(), []
@@ -176,8 +178,10 @@ class HttpIntake:
             return _refusal(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         if not sender.signs and (busy := _too_often(sender)):
             return busy
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            return _refusal(415, "the body has to come without Content-Encoding")
+        encoding = ", ".join(request.headers.getall("Content-Encoding", ["identity"]))
+        if not readable(encoding):
+            reason = f"`Content-Encoding` has to be one of {ACCEPTED}, or to be left out"
+            return _refusal(415, reason, {"Accept-Encoding": ACCEPTED})
         if self._paused:
             return _refusal(503, "the store takes nothing at present", _retry_after(RETRY_AFTER_S))
         size = request.content_length
@@ -202,7 +206,10 @@ class HttpIntake:
         if isinstance(once, web.Response):
             return once
         # A request without proof does not use up the rate of the sender it pretends to be
-        return (sender.signs and _too_often(sender)) or await self._take(sender, received, once)
+        if sender.signs and (busy := _too_often(sender)):
+            return busy
+        plain = self._unpacked(received, encoding)
+        return plain if isinstance(plain, web.Response) else await self._take(sender, plain, once)
 
     async def _read(self, request: web.Request, sender: Sender) -> bytes | web.Response:
         """The body; of a sender with `hmac_file` proved."""
@@ -251,6 +258,15 @@ class HttpIntake:
             return await self._unproved(sender, received, REPLAYED, found.identity)
         replay = _told(sender, received, REPLAYED, found.identity)
         return Once(identity=found.identity, signed_us=found.signed_us, otherwise=(replay,))
+
+    def _unpacked(self, received: Received, encoding: str) -> Received | web.Response:
+        """A proved request without its `Content-Encoding`; what it grew by has to find room as well."""
+        body = unpacked(received.payload, encoding, bytes_max=self._body_bytes_max)
+        if isinstance(body, NotDecoded):
+            return self._oversized() if body.status == 413 else _refusal(body.status, body.reason)
+        if self._bytes + len(body) > self._bytes_max and len(body) > received.size_bytes:
+            return self._too_many()
+        return msgspec.structs.replace(received, payload=body, size_bytes=len(body))
 
     async def _unproved(self, sender: Sender, received: Received, why: Unproved, about: bytes) -> web.Response:
         """Refuse a request that is not proved, and tell the rules of it now and then."""

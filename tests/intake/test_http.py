@@ -2,14 +2,18 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
 import ssl
+import tracemalloc
+import zlib
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,6 +29,7 @@ from engine.intake.permits import VIOLATION
 from engine.intake.producers.table import PRODUCERS
 from engine.model import Event
 from tests.intake.test_signatures import OTHER, SECRET, signed
+from tests.support.bombs import bomb
 from tests.support.certificates import make_certificates
 from tests.support.realparts import free_port, need, server
 from tests.support.samples import SAMPLES, producer_of
@@ -33,6 +38,8 @@ from tests.support.wait import until_async
 BASE = {"specversion": "1.0", "id": "e-1", "source": "/train", "type": "training.step"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
 BEARER = {"Authorization": "Bearer s3cret"}
+GZIP = {"Content-Encoding": "gzip"}
+PACKED = gzip.compress(json.dumps(BASE).encode())
 
 
 class Running:
@@ -159,13 +166,31 @@ REFUSED = {
         415,
         "`Content-Type` is neither",
     ),
-    "compressed": (
+    "another encoding": (
         "events",
         b"x",
-        BEARER | STRUCTURED | {"Content-Encoding": "gzip"},
+        BEARER | STRUCTURED | {"Content-Encoding": "br"},
         415,
-        "the body has to come without",
+        "`Content-Encoding` has to be one of gzip, deflate",
     ),
+    "not what its encoding says": (
+        "events",
+        BASE,
+        BEARER | STRUCTURED | GZIP,
+        400,
+        "the body is not gzip, as `Content-Encoding` says: ",
+    ),
+    "gzip cut short": ("events", PACKED[:-9], BEARER | STRUCTURED | GZIP, 400, "the body is not whole"),
+    "gzip that is not said": ("events", PACKED, BEARER | STRUCTURED, 400, "not JSON: "),
+    "a bomb": ("events", bomb(15_000_000), BEARER | STRUCTURED | GZIP, 413, "the body is larger than"),
+    "a signature over what is unpacked": (
+        "signed",
+        PACKED,
+        STRUCTURED | GZIP | signature(json.dumps(BASE).encode()),
+        401,
+        "the signature in",
+    ),
+    "a signed body that is not gzip": ("signed", b"{}", STRUCTURED | GZIP | signature(b"{}"), 400, "the body is not"),
     "no JSON": ("events", b"{", BEARER | STRUCTURED, 400, "not JSON: "),
     "no event": ("events", {**BASE, "id": ""}, BEARER | STRUCTURED, 400, "`id` is empty"),
     "one bad event of a batch": (
@@ -208,6 +233,80 @@ def test_a_signed_body_and_a_mapped_one_are_accepted(tmp_path):
                 ("training.step", "/train"),
                 ("gpu.hot", "/http/plain"),
             ]
+
+    run(scenario)
+
+
+def test_compressed_bodies_are_events_like_all_others(tmp_path):
+    """gzip and deflate, of every kind of sender; an HMAC is over the bytes as sent, and binary mode is unpacked too."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            body = json.dumps(BASE).encode()
+            deflate = {"Content-Encoding": "deflate"}
+            assert (await running.post("events", PACKED, BEARER | STRUCTURED | GZIP))[0] == 202
+            assert (await running.post("events", zlib.compress(body), BEARER | STRUCTURED | deflate))[0] == 202
+            assert (await running.post("events", body, BEARER | STRUCTURED | {"Content-Encoding": "identity"}))[
+                0
+            ] == 202
+            assert (await running.post("signed", PACKED, STRUCTURED | GZIP | signature(PACKED)))[0] == 202
+            binary = {f"ce-{name}": value for name, value in BASE.items()} | {"Content-Type": "application/json"}
+            data = gzip.compress(b'{"loss": 1}')
+            assert (await running.post("events", data, BEARER | GZIP | binary))[0] == 202
+            assert (await running.post("plain", gzip.compress(b'{"kind": "gpu.hot"}'), BEARER | GZIP))[0] == 202
+            assert [each.type for each in running.events] == ["training.step"] * 5 + ["gpu.hot"]
+            assert running.events[4].data == {"loss": 1}
+            assert running.door.status().received_bytes_total == 4 * len(body) + 11 + 19
+
+    run(scenario)
+
+
+def test_a_bomb_of_a_stranger_is_not_unpacked_and_one_of_a_sender_no_further_than_the_bound(tmp_path):
+    """A gigabyte of zeros in a megabyte: 401 before, 413 after the proof, and the process has grown by neither."""
+
+    async def scenario():
+        packed = bomb(1_000_000_000)
+        async with open_door(tmp_path) as running:
+            assert (await running.post("events", packed, STRUCTURED | GZIP))[0] == 401
+            tracemalloc.start()
+            try:
+                assert (await running.post("signed", packed, STRUCTURED | GZIP | signature(b"x")))[0] == 401
+                answer = await running.post("events", packed, BEARER | STRUCTURED | GZIP)
+                _, peak_bytes = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert answer[0] == 413
+            assert peak_bytes < 20_000_000
+            assert running.door.status().oversized_total == 1
+            assert (await running.post("events", PACKED, BEARER | STRUCTURED | GZIP))[0] == 202
+
+    run(scenario)
+
+
+def test_what_a_body_grows_by_has_to_find_room(tmp_path):
+    """Bytes in flight are those of what is held: 429 where the unpacked body does not fit beside the others."""
+
+    async def scenario():
+        packed = gzip.compress(json.dumps({**BASE, "data": "x" * 5_000}).encode())
+        wait = {"commit": False, "durable_within": SECOND_US // 10, "intake": IntakeConfig(in_flight_bytes_max=12_000)}
+        async with open_door(tmp_path, **wait) as running:
+            answers = [await running.post("events", packed, BEARER | STRUCTURED | GZIP) for _ in range(4)]
+            assert [each[0] for each in answers] == [503, 503, 429, 429]
+            assert running.door.status().in_flight_bytes > 10_000
+            await running.door.acknowledge(await running.inbox.receive(10))
+            assert running.door.status().in_flight_bytes == 0
+
+    run(scenario)
+
+
+def test_an_encoding_that_is_not_read_is_answered_with_those_that_are(tmp_path):
+    """`Accept-Encoding` beside 415, as RFC 9110 has it."""
+
+    async def scenario():
+        async with open_door(tmp_path) as running:
+            headers = BEARER | STRUCTURED | {"Content-Encoding": "gzip, gzip"}
+            status, _, beside = await running.post("events", PACKED, headers)
+            assert (status, beside["Accept-Encoding"]) == (415, "gzip, deflate")
 
     run(scenario)
 
@@ -424,12 +523,15 @@ def test_a_real_alertmanager_posts_its_alerts(tmp_path):
     run(scenario)
 
 
-def test_a_real_sdk_of_opentelemetry_exports_a_call(tmp_path):
+@pytest.mark.parametrize("compression", list(Compression), ids=lambda each: each.value)
+def test_a_real_sdk_of_opentelemetry_exports_a_call(tmp_path, compression):
     """The OTLP exporter of the Python SDK, in protobuf, is content, and the call arrives as an event."""
 
     def export(port):
         exporter = OTLPSpanExporter(
-            endpoint=f"http://127.0.0.1:{port}/events/otel", headers={"authorization": "Bearer s3cret"}
+            endpoint=f"http://127.0.0.1:{port}/events/otel",
+            headers={"authorization": "Bearer s3cret"},
+            compression=compression,
         )
         provider = TracerProvider(resource=Resource({"service.name": "shop"}))
         provider.add_span_processor(SimpleSpanProcessor(exporter))

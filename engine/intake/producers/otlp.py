@@ -45,13 +45,12 @@ OTEL_EXPORTER_OTLP_TRACES_HEADERS="authorization=Bearer%20TOKEN"
 OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf
 ```
 
-The Collector, which is asked not to compress:
+The Collector:
 
 ```yaml
 exporters:
   otlphttp/halon:
     traces_endpoint: http://halon.internal:8480/events/otel
-    compression: none
     headers: { authorization: "Bearer TOKEN" }
 service:
   pipelines:
