@@ -1,5 +1,6 @@
 """`halon status`: how the daemon is doing, on one screen."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -104,6 +105,7 @@ def _print_stored(stored: Stored) -> None:
                 if conflicts
                 else f"{in_force:,} in force",
             ),
+            *_looked_after(stored),
             ("steps", f"{stored.steps_under_way:,} under way, {stored.steps_held:,} held"),
             ("dead letters", f"{stored.deadletters:,}"),
         ],
@@ -126,6 +128,18 @@ def _print_stored(stored: Stored) -> None:
         )
         if len(stored.faults) > FAULTS_SHOWN_MAX:
             say(f"… and {len(stored.faults) - FAULTS_SHOWN_MAX} more kinds; --json has them", "dim")
+
+
+def _looked_after(stored: Stored) -> Iterator[tuple[str, object]]:
+    """What of incidents is late, which notices failed, and what is watched; nothing where there is none."""
+    late = [f"{count:,} to {phase.value}" for phase, count in stored.overdue.items() if count]
+    if late:
+        yield "overdue", styled(f"{', '.join(late)}: see `halon incidents`", "bold red")
+    failed = stored.notices.get("failed", 0)
+    if failed:
+        yield "notices", styled(f"{failed:,} failed: see `halon incidents show`", "bold red")
+    if stored.watched:
+        yield "watched", plural(stored.watched, "key")
 
 
 def _budget_cells(budget: BudgetRow) -> tuple[object, ...]:

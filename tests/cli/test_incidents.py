@@ -9,9 +9,10 @@ from rich.console import Console
 
 from engine.cli import life, main, output
 from engine.model import Event, IncidentState, Phase
-from engine.store import deadlines, happenings, recorder, watches
+from engine.store import deadlines, happenings, notices, recorder, watches
 from engine.store.connection import connect
 from engine.store.happenings import What
+from engine.store.notices import Notice, NoticeState
 from engine.store.recorder import Pinned, RecorderLimits
 from engine.store.watches import Watched
 from tests.support.steered import serving
@@ -274,6 +275,17 @@ def lived(place):
     watches.put(writer, Watched((("model", "m-17"),), START_US, START_US + 9, "ann", "new weights"))
     writer.close()
     return place
+
+
+def test_the_status_says_what_is_late_and_what_is_watched(lived):
+    """And which notices failed; without any of it, as above, it says nothing of the kind."""
+    writer = connect(lived / "state" / "halon.db")
+    failed = Notice("n", INCIDENT.id, "on-call", "late", "", "warning", NoticeState.FAILED, START_US, START_US)
+    notices.put(writer, failed)
+    writer.close()
+    text = halon(lived, "status").stdout
+    for each in ("1 to investigate: see `halon incidents`", "1 failed: see `halon incidents show`", "1 key"):
+        assert each in text
 
 
 def test_an_incident_is_shown_with_deadlines_scope_and_story(lived):
