@@ -93,8 +93,13 @@ def scan(
 
 def held(connection: sqlite3.Connection) -> Held:
     """How much the ring holds."""
-    events, size, since_us = connection.execute("SELECT sum(events), sum(bytes), min(at_us) FROM recorded").fetchone()
-    return Held(events=events or 0, bytes=size or 0, since_us=since_us)
+    first = connection.execute(
+        "SELECT events_to - events, bytes_to - bytes, at_us FROM recorded ORDER BY seq LIMIT 1"
+    ).fetchone()
+    if first is None:
+        return Held(events=0, bytes=0, since_us=None)
+    last = connection.execute("SELECT events_to, bytes_to FROM recorded ORDER BY seq DESC LIMIT 1").fetchone()
+    return Held(events=last[0] - first[0], bytes=last[1] - first[1], since_us=first[2])
 
 
 def pin(connection: sqlite3.Connection, pinned: Pinned, *, kept_bytes_max: int) -> list[IncidentId]:

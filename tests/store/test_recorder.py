@@ -6,7 +6,7 @@ from engine.model import Event, IncidentId
 from engine.store import recorder
 from engine.store.connection import connect
 from engine.store.migrate import migrate, shipped
-from engine.store.recorder import Pinned, RecorderLimits
+from engine.store.recorder import Held, Pinned, RecorderLimits
 from tests.support.acting import START_US
 
 SECOND_US = 1_000_000
@@ -74,6 +74,18 @@ def test_bytes_are_bounded_too(connection):
     held = recorder.held(connection)
     assert 10_000 < held.bytes <= 20_000
     assert ids(connection)[-1] == "e49"
+
+
+def test_how_much_is_held_is_known_without_looking_through_it(connection):
+    """By the running totals of the first and the last row: as much as is there."""
+    assert recorder.held(connection) == Held(events=0, bytes=0, since_us=None)
+    for at in range(9):
+        record(connection, *range(at + 1), at=at, limits=RecorderLimits(events_max=20))
+    events = [each for _, each in recorder.scan(connection)]
+    (size,) = connection.execute("SELECT sum(length(body)) FROM recorded").fetchone()
+    held = recorder.held(connection)
+    assert (held.events, held.bytes) == (len(events), size)
+    assert held.since_us == next(recorder.scan(connection))[0]
 
 
 def test_smaller_bounds_are_reached_in_a_while(connection):
