@@ -25,6 +25,7 @@ from engine.rulefile.rules import RuleSet
 from engine.running import Running
 from engine.store import audit
 from engine.store.database import Store
+from engine.store.errors import StoreError
 from engine.store.seen import SeenIds
 
 _log = structlog.get_logger("halon.reload")
@@ -90,7 +91,12 @@ class Reload:
     async def reload(self, *, who: str) -> Act:
         """Take the files over, or leave everything as it was and say why."""
         async with self._lock:
-            answer = await self._reload(who)
+            try:
+                answer = await self._reload(who)
+            except StoreError as error:  # of the record in the audit log; a signal has nobody to raise it to
+                self.error = f"not on record: {error}"
+                answer = NotDone(f"the store does not take the record of it: {error}; `halon status` says what runs")
+                _log.error("a reload is not on record", who=who, reason=str(error))
         rules = self._parts.core.rules
         self._parts.observer.reloaded(rules, taken=isinstance(answer, Done), doors=self._parts.keeper.names)
         refused = f"; a reload was {self.error}" if self.error else ""
@@ -98,6 +104,11 @@ class Reload:
         return answer
 
     async def _reload(self, who: str) -> Act:
+        if self._parts.pipeline.commit_failing:
+            # Its doors would stay closed until the store takes the swap.
+            reason = f"the store takes nothing at present ({self._parts.pipeline.commit_failing}); reload when it does"
+            self.error = f"refused: {reason}"
+            return NotDone(reason)
         try:
             reading = await self._read()
         except OSError as error:

@@ -24,6 +24,7 @@ from engine.steering import Steer
 from engine.store import audit, deadletters, incidents
 from engine.store.batch import BatchLimits
 from engine.store.deadletters import DeadLetter
+from engine.store.errors import StoreBusyOrFull
 from engine.store.seen import SeenIds, digest
 from engine.tending import Tending
 from tests.support.acting import START_US, World, acting, holding, incident, intent
@@ -326,3 +327,26 @@ def test_a_recording_is_taken_in_only_where_it_may_act(tmp_path):
         await flowing
 
     play(tmp_path, scenario)
+
+
+def test_nothing_is_swapped_while_the_store_takes_nothing_and_nothing_breaks_for_it(tmp_path, monkeypatch):
+    """A reload by a signal has nobody to raise an error to: it is told in the answer, the status and the log."""
+
+    async def scenario(stage):
+        stage.pipeline.commit_failing = "disk full"
+        refused = await stage.steer.reload(who="SIGHUP")
+        assert isinstance(refused, NotDone)
+        assert "disk full" in refused.reason
+        assert set(stage.core.rules.signals) == {"bad"}
+        stage.pipeline.commit_failing = ""
+
+        async def full(function):
+            raise StoreBusyOrFull("disk full")
+
+        monkeypatch.setattr(stage.acting.store, "write", full)
+        unrecorded = await stage.steer.reload(who="SIGHUP")
+        assert isinstance(unrecorded, NotDone)
+        assert "disk full" in (await stage.steer.status()).rules.error
+
+    bad = Reading(rules=None, diagnostics=(error("H012", "unknown action `x`"),), config=NO_DOORS)
+    play(tmp_path, scenario, bad)
