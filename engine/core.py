@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 
 from engine import correlate, decide, detect
+from engine.clock import SECOND_US
 from engine.config import IntakeConfig, LimitsConfig
 from engine.model import Event, Fault, Incident, IncidentId, Intent, Key, Mode, Signal, Struct
 from engine.rulefile.rules import RuleSet
 from engine.statechange import Space, StateChange
+
+REOPEN_LATE_MAX_US = 86_400 * SECOND_US
+"""How long past its time a closed incident is still there for events that come late."""
 
 
 class CoreStep(Struct, frozen=True, gc=False):
@@ -193,7 +197,7 @@ class Core:
 
     def close(self, incident: IncidentId, *, reopen_until_us: int | None = None) -> bool:
         """An incident was closed; a rule that fires up to `reopen_until_us` opens it again. False if it wasn't open."""
-        self._matches.forget_closed(self._core_us)
+        self._matches.forget_closed(self._core_us - REOPEN_LATE_MAX_US)
         return self._matches.close(incident, reopen_until_us=reopen_until_us)
 
     def reopen(self, incident: Incident, steps: tuple[int, int, int]) -> Incident | None:
