@@ -111,7 +111,7 @@ class Halon(Peer):
     def judge(self, raws: Sequence[bytes]) -> int:
         decode, judge, matches = self.decode, self.core.event, 0
         for raw in raws:
-            event = decode(raw, arrived_us=0)
+            event = decode(raw, 0)
             assert event is not None, "all are in the common form"
             matches += len(judge(event, event.time_us).signals)
         self.core.drain_changes()
@@ -126,7 +126,7 @@ class HalonDecodeHandIndex(HandIndex):
 
         find, matches = self.thresholds.get, 0
         for raw in raws:
-            event = decode_plain(raw, arrived_us=0)
+            event = decode_plain(raw, 0)
             assert event is not None, "all are in the common form"
             data: Any = event.data
             threshold = find((event.type, data["model"]))

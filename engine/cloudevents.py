@@ -73,7 +73,7 @@ _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 
 
-def decode_plain(raw: bytes, *, arrived_us: int) -> Event | None:
+def decode_plain(raw: bytes, arrived_us: int) -> Event | None:
     """The event of a message in its common form, which most are: the quick way to what `decode` gives.
 
     None for a batch, for extensions, for what is malformed: `decode` takes these. `arrived_us` is the event's time
@@ -115,7 +115,7 @@ def decode(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_MAX) -
     """A structured CloudEvent or a JSON batch to its good events and, one by one, what is wrong with the others."""
     batch = _BATCH_START.match(raw) is not None
     if not batch:
-        only = decode_plain(raw, arrived_us=arrived_us)
+        only = decode_plain(raw, arrived_us)
         if only is not None:
             return Decoded([only], [])
     else:

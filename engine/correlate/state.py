@@ -19,8 +19,9 @@ from engine.statechange import Space, StateChange
 INCIDENT_OWNER = "incident:"
 """Owner of an open incident's row, before its type: no rule id has a colon."""
 _HEAP_SLACK = 1_024
-_LONG = 8
+_LONG = 4
 """Signals of evidence from which on the written form is kept, too."""
+_UNWRITTEN = (0, b"[]")
 _encoder = msgspec.json.Encoder()
 
 
@@ -63,8 +64,8 @@ class CorrelateState:
         self._open: dict[tuple[IncidentType, Key], Open] = {}
         self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
         self._closed: dict[tuple[IncidentType, Key], Open] = {}
-        self._written: dict[IncidentId, list[msgspec.Raw]] = {}
-        """The evidence of open incidents as it was written down: it only grows, and most of what is to write is it."""
+        self._written: dict[IncidentId, tuple[int, bytes]] = {}
+        """How much of the evidence of incidents was written down, and how: it only grows, and is most of a row."""
         self._dirty: list[MatchState] = []
         self._dirty_open: dict[tuple[IncidentType, Key], Open] = {}
         self._gone: dict[tuple[str, Key], StateChange] = {}
@@ -180,7 +181,7 @@ class CorrelateState:
         opened.reopen_until_us = None
         replaced = self._closed.pop(place, None)
         if replaced is not None and self._written.pop(replaced.incident.id, None) is not None:
-            self._written[incident.id] = []  # its row is there; reopened, it has other evidence than before
+            self._written[incident.id] = _UNWRITTEN  # its row is there; reopened, it has other evidence than before
         self._open[place] = opened
         self._by_id[incident.id] = place
         self._dirty_open[place] = opened
@@ -290,11 +291,14 @@ class CorrelateState:
     def _row(self, opened: Open) -> bytes:
         """An open incident written down. What it absorbed before was written before: long evidence is put together."""
         incident = opened.incident
-        written = self._written.setdefault(incident.id, [])
+        count, written = self._written.setdefault(incident.id, _UNWRITTEN)
         if len(incident.signals) < _LONG:
             return _encoder.encode(opened)
-        written += [msgspec.Raw(_encoder.encode(signal)) for signal in incident.signals[len(written) :]]
-        fields = msgspec.structs.asdict(incident) | {"signals": written}
+        if count < len(incident.signals):
+            more = _encoder.encode(incident.signals[count:])
+            written = more if not count else b"".join((written[:-1], b",", more[1:]))
+            self._written[incident.id] = len(incident.signals), written
+        fields = msgspec.structs.asdict(incident) | {"signals": msgspec.Raw(written)}
         return _encoder.encode({**msgspec.structs.asdict(opened), "incident": fields})
 
     def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
@@ -321,7 +325,7 @@ class CorrelateState:
                     self.open(kept)
                 else:
                     self._closed[kept.incident.incident, kept.incident.key] = kept
-                self._written[kept.incident.id] = []
+                self._written[kept.incident.id] = _UNWRITTEN
                 self._dirty_open.clear()
                 return ""
             rule = self._joins.rules.get(RuleId(row.owner))

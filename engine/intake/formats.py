@@ -108,7 +108,7 @@ class Formats:
             attributes = dict(received.properties)
             if "specversion" in attributes:
                 return [self._binary(received, attributes)]
-        event = decode_plain(received.payload, arrived_us=received.received_us)
+        event = decode_plain(received.payload, received.received_us)
         if event is not None:
             return (event,)
         decoded = decode(received.payload, arrived_us=received.received_us, events_max=self._events_max)
