@@ -63,7 +63,7 @@ from engine.rulefile.rules import RuleSet
 from engine.running import Overrides, Running
 from engine.shipped import Places, anchor, find_places
 from engine.steering import Steer
-from engine.store import audit, state
+from engine.store import audit, incidents, intents, state
 from engine.store.archive import ARCHIVE
 from engine.store.batch import BatchLimits
 from engine.store.connection import Connection, move_aside
@@ -359,7 +359,12 @@ class Daemon:
 
         def load(connection: Connection) -> list[str]:
             seen.load(connection, now_us)
-            return core.restore(state.load(connection), int(state.fact(connection, CORE_CLOCK) or b"0"))
+            said = core.restore(state.load(connection), int(state.fact(connection, CORE_CLOCK) or b"0"))
+            known = {each.id for each in core.open_incidents()}
+            for each in incidents.load_not_closed(connection, but=known):
+                if core.adopt(each, intents.steps_of(connection, each.id)):
+                    said.append(f"incident {each.id} is open and its state was lost: it is taken over from its record")
+            return said
 
         with at_rest(settle=True):
             notices = await store.read(load)

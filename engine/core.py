@@ -207,6 +207,13 @@ class Core:
         """
         return self._matches.reopen(incident, steps)
 
+    def adopt(self, incident: Incident, steps: tuple[int, int, int]) -> bool:
+        """Take over an open incident of the store that no row of state told of, as its playbook was decided then.
+
+        Else the next evidence would open another of its type and key. False where one is open here.
+        """
+        return self._matches.adopt(incident, steps)
+
     def watch(self, key: Key, *, since_us: int, until_us: int) -> None:
         """Watch a key more closely for a time."""
         self._windows.watchlist.add(key, since_us=since_us, until_us=until_us)

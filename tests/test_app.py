@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -88,6 +89,31 @@ def say(broker: Mosquitto, name: str, *payloads: bytes) -> None:
 
 def lines_about(halon: Daemon, name: str, value: object) -> list[dict]:
     return [line for line in halon.lines() if line.get(name) == value]
+
+
+def test_open_incidents_whose_state_was_lost_are_taken_over(tmp_path):
+    """State of an unknown version begins anew; the open incident takes more evidence, and no step is done again."""
+    with (
+        subprocess.Popen(["sleep", "600"]) as held,
+        Mosquitto(tmp_path) as own,
+        Daemon(tmp_path, port=own.port, rules=FREEZE) as halon,
+    ):
+        try:
+            publish(own.port, [(TOPIC, event("lost-1", pid=held.pid))])
+            until(lambda: halon.intents() and halon.intents()[0][1] == "verified", what="it is contained")
+            assert halon.stop() == 0
+            with sqlite3.connect(halon.database) as connection:
+                connection.execute("UPDATE matches SET version = 9999")
+            connection.close()
+            halon.start()
+            said = [line["reason"] for line in halon.lines("state rebuilt from nothing")]
+            assert any("taken over from its record" in each for each in said), said
+            publish(own.port, [(TOPIC, event("lost-2", pid=held.pid))])
+            until(lambda: "lost-2" in halon.one("SELECT signals FROM evidence"), what="it is absorbed")
+            assert halon.one("SELECT count(*) FROM incidents") == 1
+            assert len(halon.intents()) == 1
+        finally:
+            held.kill()
 
 
 def test_an_event_freezes_a_real_process_and_a_release_thaws_it(broker, tmp_path):

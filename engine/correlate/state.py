@@ -240,6 +240,14 @@ class CorrelateState:
         self.open(Open(incident=again, steps=steps))
         return again
 
+    def adopt(self, incident: Incident, steps: tuple[int, int, int]) -> bool:
+        """Take over an incident that is open in the store and of which no row told; False where one is open here."""
+        if self.find_open(incident.incident, incident.key) is not None:
+            return False
+        decided = {} if incident.playbook is None else {incident.playbook: incident.mode}
+        self.open(Open(incident=incident, decided=decided, steps=steps))
+        return True
+
     def forget_closed(self, before_us: int) -> None:
         """Forget the closed incidents that could be reopened up to a time before `before_us` only."""
         for place, each in list(self._closed.items()):

@@ -4,7 +4,7 @@ The two do not overwrite each other: `put` never takes a state back, and `move` 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -85,11 +85,12 @@ def find(
     return [_incident(row) for row in rows]
 
 
-def load_not_closed(connection: sqlite3.Connection) -> Iterator[Incident]:
-    """Every incident that is not closed, oldest first: for the core at start."""
+def load_not_closed(connection: sqlite3.Connection, *, but: Set[IncidentId] = frozenset()) -> Iterator[Incident]:
+    """Every incident that is not closed, oldest first, but those that the core knows: for it at start."""
     rows = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE incidents.state <> 'closed' ORDER BY opened_us, id")
     for row in rows:
-        yield _incident(row)
+        if row[0] not in but:
+            yield _incident(row)
 
 
 def count_by_state(connection: sqlite3.Connection) -> dict[IncidentState, int]:

@@ -231,6 +231,15 @@ def get(connection: sqlite3.Connection, intent: IntentId) -> IntentRecord | None
     return None if row is None else _intent(row)
 
 
+def steps_of(connection: sqlite3.Connection, incident: IncidentId) -> tuple[int, int, int]:
+    """How many places for steps each phase of an incident has used."""
+    used = dict(
+        connection.execute("SELECT phase, max(step) + 1 FROM intents WHERE incident = ? GROUP BY phase", (incident,))
+    )
+    first, second, third = (int(used.get(phase.value, 0)) for phase in Phase)
+    return first, second, third
+
+
 def of_incident(connection: sqlite3.Connection, incident: IncidentId, phase: Phase | None = None) -> list[IntentRecord]:
     """The intents of an incident in the order of phase and step."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM intents WHERE incident = ? ORDER BY step", (incident,))
