@@ -40,7 +40,9 @@ class ListGroup(click.Group):
     """The subcommand that is meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        # Where a shell asks for completions nothing is meant yet: the subcommands are what may follow.
+        named = args and not (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 

@@ -46,4 +46,7 @@ def test_real_bash_completes_commands_and_options(tmp_path):
 
     assert complete("halon", "le") == ["leases"]
     assert set(complete("halon", "''")) >= set(COMMANDS)
+    assert complete("halon", "deadletters", "re") == ["retry"]
+    assert set(complete("halon", "leases", "''")) == {"list", "release"}
+    assert complete("halon", "replay", "--sp") == ["--speed"]
     assert "--every" in complete("halon", "top", "--")
