@@ -29,6 +29,8 @@ from tests.support.plugins import CATALOGUE, DETECTORS
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "diagnostics"
+OF_THE_MACHINE = {"H070", "H071", "H072", "H073"}
+"""What only `halon check --live` finds; its cases stand in tests/survey."""
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 SPAN = Span(path="rules.toml", line=3, column=5, length=4, source_line="abc defg hij")
 
@@ -63,7 +65,7 @@ def test_every_code_has_a_golden_case():
         for name in CASES
         for code in re.findall(r"^(?:error|warning)\[(H\d+)\]", (GOLDEN / name / "expected.txt").read_text(), re.M)
     }
-    assert shown == set(CODES), "add a folder to tests/golden/diagnostics, or remove the code"
+    assert shown == set(CODES) - OF_THE_MACHINE, "add a folder to tests/golden/diagnostics, or remove the code"
 
 
 def test_a_finding_without_a_place_is_title_and_help():
