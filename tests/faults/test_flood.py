@@ -9,6 +9,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.faults.test_httpflood import asking
 from tests.support.daemon import Daemon
 from tests.support.doors import CLIENTS
 from tests.support.mosquitto import Mosquitto
@@ -68,27 +69,6 @@ class Sender(threading.Thread):
         client.loop_stop()
 
 
-class Poller(threading.Thread):
-    """Asks for the status all the time, and keeps how long each answer took."""
-
-    def __init__(self, halon):
-        super().__init__(name="poll")
-        self.halon, self.ended = halon, threading.Event()
-        self.answers, self.took_s, self.rss_mib = 0, [], 0.0
-
-    def run(self):
-        while not self.ended.wait(0.1):
-            began = time.monotonic()
-            status = self.halon.answers()
-            self.took_s.append(time.monotonic() - began)
-            self.answers += status is not None
-            self.rss_mib = max(self.rss_mib, self.halon.rss_mib())
-
-    def stop(self):
-        self.ended.set()
-        self.join()
-
-
 @pytest.mark.parametrize("seconds", [SHORT_S, pytest.param(60, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", ["aiomqtt-3", "mqtt5"])
 def test_ten_times_the_sustained_rate_is_withstood(name, seconds, tmp_path):
@@ -104,18 +84,19 @@ def test_ten_times_the_sustained_rate_is_withstood(name, seconds, tmp_path):
             intake=f"batch_events_max = {BATCH_EVENTS}\nin_flight_max = 400",
         ) as halon,
     ):
-        sender, poller = Sender(broker.port, FLOOD, seconds), Poller(halon)
-        with slow_sync(halon.pid, seconds=SYNC_S, log=tmp_path / "strace.log"):
+        sender = Sender(broker.port, FLOOD, seconds)
+        with (
+            slow_sync(halon.pid, seconds=SYNC_S, log=tmp_path / "strace.log"),
+            asking(halon) as (took_s, rss_mib),
+        ):
             sender.start()
-            poller.start()
             sender.join()
             durable = halon.events_committed()
-            poller.stop()
         assert durable < sender.sent / 5, "it was a flood"
-        assert poller.answers == len(poller.took_s) > seconds, "it was asked all the while, and always answered"
-        took_s = sorted(poller.took_s)
+        assert len(took_s) > seconds, "it was asked all the while, and always answered"
+        took_s.sort()
         assert took_s[-1 if seconds > SHORT_S else int(len(took_s) * 0.95)] < ANSWER_S_MAX
-        assert poller.rss_mib < RSS_MIB_MAX
+        assert max(rss_mib) < RSS_MIB_MAX
         halon.restart()
         until(lambda: halon.events_committed() >= sender.sent, within_s=120, what="all that was sent is durable")
         assert halon.events_committed() == sender.sent
