@@ -22,7 +22,7 @@ from engine.model import Event
 from engine.replay import Replay
 from engine.rulefile.load import load_rules
 from tests.support.samples import SAMPLES, producer_of
-from tests.support.shipped import RULES, shipped_rules
+from tests.support.shipped import RULES, filled_site, shipped_rules
 
 START_US = 1_772_450_000_000_000  # when the samples were sent
 SECOND_US = 1_000_000
@@ -117,6 +117,24 @@ def test_cloudtrail_tells_that_storage_was_opened_to_others():
     ]
     record["detail"]["errorCode"] = "AccessDenied"
     assert incidents(sent("cloudtrail", record)) == []
+
+
+def test_the_audit_of_kubernetes_shows_a_stranger_among_the_models(tmp_path):
+    """A service account reads a secret, enters a pod and patches a deployment of the models; refused, it is nothing."""
+    body = body_of("kubernetes-audit")
+    entered, changed = body["items"][2], body["items"][4]
+    entered["user"] = changed["user"]
+    changed |= {"verb": "patch", "responseStatus": {"metadata": {}, "code": 200}}
+    site = filled_site(tmp_path)
+    events = sent("kubernetes-audit", body)
+    assert sorted(incidents(events, site)) == [
+        ("intellectual-property-theft", "model-cluster-entered", "high", {"principal": changed["user"]["username"]}),
+        ("supply-chain-compromise", "serving-tampered", "high", {"workload": "inference/deployments/chat"}),
+    ]
+    scaled = {"namespace": "inference", "workload": "chat", "kind": "Deployment", "replicas": 0}
+    assert ("kubernetes.scale", scaled) in contained(events, site)
+    assert incidents(sent("kubernetes-audit", body_of("kubernetes-audit")), site) == []
+    assert incidents(events) == [], "as shipped, the lists are empty"
 
 
 def test_kubernetes_and_alertmanager_together_show_that_an_endpoint_is_down():

@@ -25,7 +25,9 @@ class KubernetesAudit(Producer):
     types = ("k8s.audit",)
     connect = """
 For the API server, `--audit-webhook-config-file` names a file in the form of a kubeconfig, and
-`--audit-policy-file` says what is worth telling (secrets, `exec`, the namespaces of models):
+`--audit-policy-file` says what is worth telling: secrets, pods (`exec`), workloads, network policies and roles of the
+namespaces that `list.model_namespaces` of rules/site.toml names, and cluster roles and their bindings, each at level
+`Metadata`:
 
 ```yaml
 apiVersion: v1
