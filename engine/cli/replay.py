@@ -16,8 +16,9 @@ from engine.cli.live import Pace, feed_live
 from engine.cli.loading import require_rules
 from engine.cli.output import STYLES, console, emit, json_text, key_text, plural, say, say_hanging, table
 from engine.cli.setup import Failure, UsageFailure, config_option, json_option, read_setup
-from engine.clock import SystemClock, parse_time_us
-from engine.model import Event, Json
+from engine.cli.watch import key_of
+from engine.clock import TIME_MAX_US, TIME_MIN_US, SystemClock, parse_time_us
+from engine.model import Event, Json, make_key
 from engine.operate.client import Client
 from engine.replay import Difference, Line, Recording, Replay, Unreadable, compare, encode_line, open_lines
 from engine.rulefile.rules import RuleSet
@@ -86,6 +87,7 @@ class Speed(click.ParamType[float]):
 )
 @click.option("--keep", is_flag=True, help="With --live: keep ids and times, so that what was seen is not seen again.")
 @click.option("--enforce", is_flag=True, help="With --live: allow it while the daemon contains what events match.")
+@click.option("--watch", "watched", multiple=True, metavar="NAME=VALUE", help="As if this key were on the watch list.")
 @click.option("--since", "since_us", type=Time(), help="Only events at or after this time.")
 @click.option("--until", "until_us", type=Time(), help="Only events before this time.")
 @config_option
@@ -95,6 +97,7 @@ def replay(
     rules_paths: tuple[Path, ...],
     against_paths: tuple[Path, ...],
     speed: float | None,
+    watched: tuple[str, ...],
     since_us: int | None,
     until_us: int | None,
     config_path: Path | None,
@@ -116,8 +119,10 @@ def replay(
     Exit codes: 0 done (--against: no difference), 1 a difference, or the recording is damaged, 2 usage or bad rules.
     """
     if live:
-        if rules_paths or against_paths:
-            raise UsageFailure("--live asks the running daemon with its own rules: leave --rules and --against")
+        if rules_paths or against_paths or watched:
+            raise UsageFailure(
+                "--live asks the running daemon with its own rules: leave --rules, --against and --watch"
+            )
         pace = Pace(speed=speed, keep=keep, enforce=enforce)
         _live(events, pace, since_us=since_us, until_us=until_us, config_path=config_path, as_json=as_json)
         return
@@ -127,9 +132,14 @@ def replay(
     setup = read_setup(config_path, catalogue)
     rules = require_rules(rules_paths or setup.places.rules, catalogue, setup.config)
 
+    keys = [make_key(key_of((each,))) for each in watched]
+
     def replayed(chosen: RuleSet, recording: Iterable[Event | Line]) -> Replay:
         config = setup.config
-        return Replay(chosen, recording, limits=config.limits, intake=config.intake, mode=config.guards.mode)
+        made = Replay(chosen, recording, limits=config.limits, intake=config.intake, mode=config.guards.mode)
+        for key in keys:
+            made.core.watch(key, since_us=TIME_MIN_US, until_us=TIME_MAX_US + 1)
+        return made
 
     try:
         if against_paths:

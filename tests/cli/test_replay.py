@@ -142,3 +142,30 @@ def test_what_cannot_be_replayed_is_said(folder, args, code, says):
     assert result.exit_code == code, result.output
     assert says in result.output
     assert isinstance(result.exception, SystemExit)
+
+
+def test_a_key_is_replayed_as_if_it_were_watched(tmp_path):
+    """Of two runs that do the same, the watched one gives a signal; what is no key is said."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.toml").write_text(
+        "[signal.s]\non = 't'\nby = { run = 'event.subject' }\n"
+        "detect = { method = 'count', at_least = 9, within = '1h' }\nwatched = { at_least = 1 }\n"
+    )
+    recording = tmp_path / "recording.jsonl"
+    lines = [
+        {
+            "specversion": "1.0",
+            "id": f"e{run}",
+            "source": "s",
+            "type": "t",
+            "time": "2026-01-01T00:00:00Z",
+            "subject": run,
+        }
+        for run in ("a", "b")
+    ]
+    recording.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    rules = ["--rules", str(tmp_path / "rules")]
+    found = halon(str(recording), *rules, "--watch", "run=a", "--json")
+    told = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [each["key"] for each in told if each["kind"] == "signal"] == [{"run": "a"}]
+    assert "write NAME=VALUE" in halon(str(recording), *rules, "--watch", "a").output
