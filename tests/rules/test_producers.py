@@ -1,15 +1,14 @@
 """From what real producers send to what the shipped rules make of it: message, mapping, signal, incident.
 
 Each story is a list of messages, as the producer would have sent them, that differ from its sample in what the story is
-about. They go through the same decoding as in the daemon and through the same core as `halon replay`.
+about. They go through the same decoding as in the daemon and through the same core as `halon replay`. What the samples
+are by themselves is in test_samples.
 """
 
 import json
 import re
 import shutil
 from copy import deepcopy
-
-import pytest
 
 from actions.table import load_catalogue
 from engine.config import Config, MqttConfig, TopicConfig
@@ -87,7 +86,7 @@ def answer(text, reason="stop"):
 def test_alertmanager_tells_of_a_failing_endpoint():
     """One critical alert of an endpoint is an incident, though not enough to take a server out."""
     events = sent("alertmanager", body_of("alertmanager"))
-    assert incidents(events) == [("availability", "endpoint-failing", "medium", {"endpoint": "chat"})]
+    assert [each[2] for each in incidents(events)] == ["medium"]
     assert "haproxy.drain" not in [action for action, _ in contained(events)]
 
 
@@ -209,33 +208,11 @@ def test_opentelemetry_shows_a_system_prompt_that_leaks():
     assert incidents(sent("otlp", body)) == [
         ("prompt-injection", "system-prompt-leaked", "high", {"client": "client-7"})
     ]
-    assert incidents(sent("otlp", body_of("otlp"))) == []
 
 
 def test_dcgm_shows_a_device_that_is_not_to_be_trusted():
     """A fatal fault code of one device; the node it sits in is what the playbook cordons."""
-    events = sent("dcgm", SAMPLES["dcgm"].body)
-    assert incidents(events) == [("performance-anomaly", "accelerator-faulty", "high", {"host": "gpu-3"})]
-    assert ("kubernetes.cordon", {"node": "gpu-3"}) in contained(events)
-    assert incidents(sent("dcgm-mig", SAMPLES["dcgm-mig"].body)) == []
-
-
-@pytest.mark.parametrize(
-    ("sample", "found"),
-    [
-        ("sagemaker-monitor", ("model-drift", "drift-seen", "low", {"model": "fraud"})),
-        ("sagemaker-monitor-bias", ("fairness", "favour-unequal", "medium", {"model": "loans"})),
-    ],
-)
-def test_model_monitor_shows_drift_and_bias(sample, found):
-    """What the monitor holds to be violated is an incident of the model."""
-    assert incidents(sent(sample, body_of(sample))) == [found]
-
-
-@pytest.mark.parametrize("sample", ["mlflow", "mlflow-alias", "mlflow-tag", "kubernetes-audit", "falco"])
-def test_what_is_not_odd_by_itself_is_no_incident(sample):
-    """MLflow does not say who did it; an audit record or an alert of the sensor is evidence beside others."""
-    assert incidents(sent(sample, SAMPLES[sample].body)) == []
+    assert contained(sent("dcgm", SAMPLES["dcgm"].body)) == [("kubernetes.cordon", {"node": "gpu-3"})]
 
 
 def site_with(folder, name, values):

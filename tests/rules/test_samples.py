@@ -7,26 +7,21 @@ from tests.support.samples import SAMPLES, converted
 from tests.support.shipped import shipped_rules
 
 FOUND = {
-    "alertmanager": {"endpoint-failing"},
-    "dcgm": {"accelerator-faulty"},
-    "sagemaker-monitor": {"drift-seen"},
-    "sagemaker-monitor-bias": {"favour-unequal"},
+    "alertmanager": ("availability", "endpoint-failing", "medium", {"endpoint": "chat"}),
+    "dcgm": ("performance-anomaly", "accelerator-faulty", "high", {"host": "gpu-3"}),
+    "sagemaker-monitor": ("model-drift", "drift-seen", "low", {"model": "fraud"}),
+    "sagemaker-monitor-bias": ("fairness", "favour-unequal", "medium", {"model": "loans"}),
 }
-"""The rules that open an incident on the sample alone; on the others none does."""
+"""The incident on the sample alone: type, rule, severity, key. On the others there is none: MLflow does not say who did
+it, an audit record or an alert of the sensor is evidence beside others."""
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_makes_the_incidents_that_it_should_and_no_fault(sample):
+def test_a_sample_makes_the_incident_that_it_should_and_no_fault(sample):
     """What the producers make of real messages is what the rules can read."""
-    lines = list(Replay(shipped_rules(), converted(sample).events).lines())
-    assert [each.fields for each in lines if each.kind == "fault"] == []
-    assert {each.fields["rule"] for each in lines if each.kind == "incident"} == FOUND.get(sample, set())
-
-
-def test_a_fault_of_a_device_names_the_node_that_takes_no_more_work():
-    """From an exporter's line to a step that can be taken: the target is in the message."""
-    [cordon] = [
-        each.fields for each in Replay(shipped_rules(), converted("dcgm").events).lines() if each.kind == "intent"
+    lines = [each.fields for each in Replay(shipped_rules(), converted(sample).events).lines()]
+    assert [each for each in lines if each["kind"] == "fault"] == []
+    opened = [
+        (each["incident"], each["rule"], each["severity"], each["key"]) for each in lines if each["kind"] == "incident"
     ]
-    assert (cordon["action"], cordon["verdict"]) == ("kubernetes.cordon", "enforce")
-    assert cordon["params"]["node"]
+    assert opened == ([FOUND[sample]] if sample in FOUND else [])
