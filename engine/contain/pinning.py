@@ -71,7 +71,8 @@ class Pinning:
         by_value = _by_value(wanted)
         everything = [each for each in wanted if not each.values]
         first_us, last_us = min(each.from_us for each in wanted), max(each.until_us for each in wanted)
-        for _, event in recorder.scan(connection, from_us=first_us, until_us=last_us):
+        mentioning = None if everything else [each.values for each in wanted]
+        for _, event in recorder.scan(connection, from_us=first_us, until_us=last_us, mentioning=mentioning):
             values = recorder.values_of(event)
             touched = [each for value in values & by_value.keys() for each in by_value[value]]
             for each in (*everything, *touched):

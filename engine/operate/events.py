@@ -69,7 +69,7 @@ def find(connection: Connection, question: Asked) -> RecordedEvents | None:
     key = question.key if question.key is not None else dict(incident.key) if incident is not None else {}
     concerns = recorder.concerns(key.values())
     found: dict[tuple[str, str], Event] = {}
-    for event in _everything(connection, incident, from_us, until_us):
+    for event in _everything(connection, incident, from_us, until_us, tuple(key.values())):
         if _of_type(event.type, question.type) and concerns(event):
             found[event.source, event.id] = event
     chosen = list(found.values())
@@ -82,13 +82,18 @@ def find(connection: Connection, question: Asked) -> RecordedEvents | None:
 
 
 def _everything(
-    connection: Connection, incident: Incident | None, from_us: int | None, until_us: int | None
+    connection: Connection,
+    incident: Incident | None,
+    from_us: int | None,
+    until_us: int | None,
+    values: tuple[str, ...],
 ) -> Iterator[Event]:
     pinned = None if incident is None else recorder.pinned_of(connection, incident.id)
     for event in pinned.events if pinned is not None else ():
         if (from_us is None or event.time_us >= from_us) and (until_us is None or event.time_us < until_us):
             yield event
-    for _, event in recorder.scan(connection, from_us=from_us, until_us=until_us):
+    mentioning = [values] if values else None
+    for _, event in recorder.scan(connection, from_us=from_us, until_us=until_us, mentioning=mentioning):
         yield event
 
 

@@ -1,6 +1,10 @@
 """The flight recorder on a real SQLite file: what it holds, what it lets go of, what is pinned."""
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.model import Event, IncidentId
 from engine.store import recorder
@@ -25,6 +29,13 @@ def event(number, **more):
     """An event, so many seconds after the start."""
     given = {"id": f"e{number}", "source": "/s", "type": "t", "time_us": START_US + number * SECOND_US}
     return Event(**{**given, **more})
+
+
+def memory():
+    """A fresh database that is gone when it is closed."""
+    made = connect(Path(":memory:"))
+    migrate(made, Path(":memory:"), shipped())
+    return made
 
 
 def record(connection, *numbers, at=0, limits=None, **more):
@@ -118,6 +129,35 @@ def test_smaller_bounds_are_reached_in_a_while(connection):
 def test_an_event_concerns_a_key_if_it_mentions_all_of_its_values(more, wanted, concerns):
     """As subject, source or value, whole; names of fields do not count, nor what lies too deep."""
     assert recorder.concerns(wanted)(event(1, **more)) is concerns
+
+
+VALUES = st.sampled_from(["m-17", "m-170", "c-1", "17", "1.5", "nan", "é", "", "true"])
+DATA = st.recursive(
+    VALUES | st.sampled_from([17, 1.5, 170, True, None]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(VALUES, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    events=st.lists(st.tuples(VALUES.filter(bool), VALUES.filter(bool), DATA), min_size=1, max_size=8),
+    keys=st.lists(st.lists(VALUES, max_size=2), min_size=1, max_size=3),
+)
+def test_to_look_for_bytes_first_loses_no_event_that_concerns_a_key(events, keys):
+    """Texts and numbers, parts of others, several keys at once: the same as reading every event."""
+    made = [
+        event(number, source=source, subject=subject, data=data)
+        for number, (source, subject, data) in enumerate(events)
+    ]
+    connection = memory()
+    recorder.put(connection, made[:4], START_US, RecorderLimits())
+    recorder.put(connection, made[4:], START_US, RecorderLimits())
+
+    def concerned(found):
+        return [each.id for _, each in found if any(recorder.concerns(key)(each) for key in keys)]
+
+    assert concerned(recorder.scan(connection, mentioning=keys)) == concerned(recorder.scan(connection))
+    connection.close()
 
 
 def test_pinned_events_stay_when_the_ring_has_gone_on_and_give_way_to_newer_incidents(connection):
