@@ -9,7 +9,7 @@ import msgspec
 from actions.table import load_catalogue
 from engine.action import Action
 from engine.cli.jsonschema import DURATION, properties
-from engine.cli.output import emit, fields, json_text, note, say, table
+from engine.cli.output import emit, fields, flowing, json_text, note, say, say_whole, table
 from engine.cli.setup import UsageFailure, json_option
 from engine.diagnostics import suggest
 from engine.model import Json, Struct
@@ -90,7 +90,7 @@ def view(action: type[Action[Any]]) -> ActionView:
 
 def _show(each: ActionView) -> None:
     say(each.name, "bold")
-    say(f"\n{each.description}\n")
+    say(f"\n{flowing(each.description)}\n")
     fields(
         [
             ("target", each.target_kind),
@@ -103,18 +103,17 @@ def _show(each: ActionView) -> None:
         (f'Settings in config.toml, table [actions."{each.name}"]', each.settings),
     ):
         if rows:
-            say()
+            say(f"\n{title}", "bold")
             table(
                 ("NAME", "~TYPE", "DEFAULT", "~MEANS"),
                 [
                     (row.name, row.type, "(required)" if row.required else json_text(row.default), row.description)
                     for row in rows
                 ],
-                title=title,
             )
     say("\nEvery step may also carry: hold (reversible ones), timeout, retries, on_failure, approve, when.", "dim")
     say("\nExample", "bold")
-    say(f"  contain = [{each.example}]")
+    say_whole(f"  contain = [{each.example}]")
 
 
 def _fields(struct: type[msgspec.Struct]) -> tuple[Field, ...]:

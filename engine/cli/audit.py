@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from engine.cli.output import emit, note, say
-from engine.cli.setup import Failure, config_option, json_option, read_audit_key, read_setup
+from engine.cli.setup import Failure, ToldGroup, config_option, json_option, read_audit_key, read_setup
 from engine.model import Struct
 from engine.operate import views
 from engine.operate.contract import AuditReport
@@ -45,7 +45,7 @@ class _Event(_Data):
     data: _Data | None = None
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def audit() -> None:
     """Verify the audit log, an append-only chain of hashes; print its head."""
 

@@ -11,7 +11,7 @@ from engine.cli.examine import array_name, attempt, end, evidence, out_option, w
 from engine.cli.forensics_data import DATA_COMMANDS
 from engine.cli.output import say
 from engine.cli.plotting import plot_option
-from engine.cli.setup import UsageFailure, json_option
+from engine.cli.setup import ToldGroup, UsageFailure, json_option
 from engine.forensics.examinations import activation_files, batch_files, gradient_file
 from engine.forensics.figures import gradient_lines
 from engine.forensics.integrity import examine_integrity
@@ -23,7 +23,7 @@ from engine.forensics.validation import Bounds, validate_probe
 from engine.forensics.weights import compare_weights
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def forensics() -> None:
     """Examine models and data: files become findings, without the daemon.
 

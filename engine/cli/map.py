@@ -127,8 +127,8 @@ def _list(*, as_json: bool) -> None:
         emit(views)
         return
     table(("FORMAT", "OF", "~EVENTS"), [(each.format, each.of, ", ".join(each.events)) for each in views])
-    say("\n`cloudevents` is taken as it is, `json` by the `map` of its topic or sender. docs/producers.md tells", "dim")
-    say("how each is connected and shows a message with its events.", "dim")
+    told = "docs/producers.md tells how each is connected and shows a message with its events."
+    say(f"\n`cloudevents` is taken as it is, `json` by the `map` of its topic or sender. {told}", "dim")
 
 
 def _of_format(name: str) -> tuple[Config, str, str]:

@@ -3,6 +3,7 @@
 Text that came with events is data: markup in it means nothing, and what would steer a terminal is shown as `�`.
 """
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ FOLDED_COLUMNS_MIN = 24
 """A column of text that may be folded gets at least so much."""
 
 _MARKS = "?~>"
+
+_LAID_OUT = re.compile(r"^(?:\s|[*-] |```)", re.MULTILINE)
 
 STYLES = {
     "critical": "bold red",
@@ -89,6 +92,11 @@ def say_hanging(text: str, style: str = "", *, indent: int) -> None:
             shown.print(Text(line, style=style), soft_wrap=True)
 
 
+def say_whole(text: str) -> None:
+    """A line on standard output that is there to be copied: no line end of ours is put into it."""
+    console().print(styled(text), soft_wrap=True)
+
+
 def note(text: str, style: str = "") -> None:
     """A line on standard error: what is not the answer itself."""
     console(stderr=True).print(styled(text, style))
@@ -102,6 +110,12 @@ def styled(text: str, style: str = "") -> Text:
 def word(text: str) -> Text:
     """A word of the model in the style it has everywhere."""
     return styled(text, STYLES.get(text, ""))
+
+
+def flowing(text: str) -> str:
+    """Each paragraph on one line, so that the terminal folds it where it ends; lists and what is indented stay."""
+    parts = text.split("\n\n")
+    return "\n\n".join(part if _LAID_OUT.search(part) else " ".join(part.splitlines()) for part in parts)
 
 
 def clean(text: str) -> str:

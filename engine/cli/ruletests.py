@@ -9,7 +9,7 @@ import click
 from actions.table import load_catalogue
 from engine.cli.loading import require_rules
 from engine.cli.output import duration_text, emit, plural, say, say_hanging
-from engine.cli.setup import UsageFailure, config_option, json_option, read_setup, shown
+from engine.cli.setup import ToldGroup, UsageFailure, config_option, json_option, read_setup, shown
 from engine.cli.testadd import add
 from engine.clock import SystemClock
 from engine.config import Config
@@ -44,7 +44,7 @@ class TestReport(Struct, frozen=True):
     diagnostics: tuple[dict[str, Json], ...] = ()
 
 
-class RunGroup(click.Group):
+class RunGroup(ToldGroup):
     """`halon test PATH…` runs tests; `halon test add INCIDENT` is the one subcommand beside it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -18,6 +18,8 @@ from engine.intake.secretfile import read_secret
 from engine.model import Struct
 from engine.shipped import Places, anchor, find_config, find_places
 
+_SENTENCE_CHARS_MAX = 400
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
@@ -33,7 +35,17 @@ class UsageFailure(click.ClickException):
     exit_code = 2
 
 
-class ListGroup(click.Group):
+class ToldGroup(click.Group):
+    """A group whose help says the whole first sentence of each subcommand, over several lines where it has to."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, each.get_short_help_str(limit=_SENTENCE_CHARS_MAX)) for name, each in found if each is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class ListGroup(ToldGroup):
     """A group that means `list` where no subcommand is named: `halon leases --json` is `halon leases list --json`."""
 
     default = "list"

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from engine.cli.output import emit, say
-from engine.cli.setup import Failure, json_option
+from engine.cli.setup import Failure, ToldGroup, json_option
 from engine.clock import SECOND_US, SystemClock
 from engine.intake.signatures import ID, SIGNATURE, TIMESTAMP
 
@@ -21,7 +21,7 @@ SECRET_BYTES = 32
 NO_LIBRARY = "Ed25519 keys need the extra `signatures`: pip install 'halon[signatures]'"
 
 
-@click.group()
+@click.group(cls=ToldGroup)
 def sign() -> None:
     """Make keys for sources, and sign messages, in the scheme of Standard Webhooks."""
 

@@ -12,7 +12,7 @@ from actions.table import load_catalogue
 from engine import staterows
 from engine.cli.loading import read_rules
 from engine.cli.output import console, emit, note, say
-from engine.cli.setup import Failure, Setup, config_option, json_option, read_audit_key, read_setup
+from engine.cli.setup import Failure, Setup, ToldGroup, config_option, json_option, read_audit_key, read_setup
 from engine.clock import SystemClock, format_time
 from engine.model import Struct
 from engine.store import migrate, portable, state
@@ -50,7 +50,7 @@ class Checked(Struct, frozen=True):
     begins_anew: tuple[str, ...] = ()
 
 
-@click.group("state")
+@click.group("state", cls=ToldGroup)
 def state_group() -> None:
     """Carry the store away as one file, bring it back, or look through it."""
 

@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,22 @@ def test_every_command_of_the_table_is_there_and_explains_itself(name):
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"Usage: halon {name}")
     assert "." in result.output.split("\n\n")[1]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_group_cuts_off_what_its_subcommands_do(name, columns):
+    """The first sentence of each stands there whole, over several lines on a narrow terminal."""
+    group = main.get_command(click.Context(main), name)
+    if not isinstance(group, click.Group):
+        return
+    result = CliRunner().invoke(main, prog_name="halon", args=[name, "--help"], terminal_width=columns)
+    told = result.output.partition("Commands:")[2]
+    assert all(len(line) <= columns for line in told.splitlines())
+    for each in group.commands.values():
+        first = " ".join(each.help.split("\n\n")[0].split())
+        assert first.startswith(each.get_short_help_str(limit=400).removesuffix("."))
+        assert each.get_short_help_str(limit=400) in " ".join(told.split()), each.name
 
 
 def test_help_lists_all_commands_without_importing_them():
@@ -69,5 +86,6 @@ def test_actions_are_listed_and_shown_with_an_example():
     views = json.loads(CliRunner().invoke(main, prog_name="halon", args=["actions", "--json"]).stdout)
     freeze = next(each for each in views if each["name"] == "process.freeze")
     assert freeze["reversible"] is True
+    assert freeze["example"] in shown, "in one line, to be copied"
     pid = freeze["parameters"][0]
     assert (pid["name"], pid["type"], pid["required"]) == ("pid", "integer 1..4194304", True)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from engine.cli import output
-from engine.cli.output import clean, duration_text, key_text, plural, table
+from engine.cli.output import clean, duration_text, flowing, key_text, plural, say_whole, table
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,18 @@ def test_a_narrow_terminal_loses_what_can_be_done_without_and_never_part_of_an_i
     assert narrowest[0] == "ID                TEXT"
     assert narrowest[1].startswith("inc-213219d67437  some words")
     assert len(narrowest) == 3
+
+
+def test_paragraphs_flow_and_lists_stay():
+    """A paragraph is one line, whatever the source's lines were; a list and what is indented keep theirs."""
+    assert flowing("Stops\na process.\n\nThen\nno more.") == "Stops a process.\n\nThen no more."
+    for laid_out in ("Two:\n* one\n* two", "As\n  halon top", "```sh\nhalon top\n```"):
+        assert flowing(laid_out) == laid_out
+
+
+def test_what_is_to_be_copied_stays_in_one_line(capsys, monkeypatch):
+    """On a terminal that is too narrow, too; what would steer it is marked."""
+    made = Console(width=20, force_terminal=True, color_system=None, markup=False, highlight=False)
+    monkeypatch.setattr(output, "console", lambda: made)
+    say_whole('contain = [{ do = "process.freeze", pid = 4242 }]\x1b')
+    assert capsys.readouterr().out == 'contain = [{ do = "process.freeze", pid = 4242 }]�\n'
