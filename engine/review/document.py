@@ -9,7 +9,7 @@ from engine.operate.contract import StepView
 from engine.operate.reviews import Review
 from engine.review.proposals import Area, propose
 from engine.review.series import Series
-from engine.review.story import beginning, tell
+from engine.review.story import beginning, tell, was_kept
 
 EVENT_IDS_SHOWN_MAX = 10
 EVIDENCE_SHOWN_MAX = 100
@@ -63,6 +63,7 @@ def compose(review: Review, series: Iterable[Series] = ()) -> Document:
     sections = (
         Section("Summary", tuple(_summary(review))),
         Section("What happened", (_story(review),)),
+        Section("What it touches", (_scope(review),)),
         Section("Why it fired", tuple(_evidence(review))),
         Section("The signals around the moment", tuple(_curves(series))),
         Section("Every decision", (_decisions(review),)),
@@ -71,7 +72,7 @@ def compose(review: Review, series: Iterable[Series] = ()) -> Document:
         Section("What was contained, and what was undone", (_contained(review),)),
         Section("Evidence that was kept", (_kept(review),)),
         Section("Who was told", (_notices(review),)),
-        Section("Others about the same", (_others(review),)),
+        Section("What else has to do with it", (_related(review),)),
         Section("What to change", tuple(_proposals(review))),
     )
     return Document(f"{row.incident}: {format_key(make_key(row.key))} ({row.id})", sections)
@@ -178,7 +179,7 @@ def _latencies(review: Review) -> Block:
 
 
 def _deadlines(review: Review) -> Block:
-    if not review.deadlines:
+    if not review.detail.deadlines:
         return Text("None were set.")
     words = {True: "kept", False: "MISSED", None: "open"}
     rows = tuple(
@@ -186,11 +187,17 @@ def _deadlines(review: Review) -> Block:
             each.phase.value,
             f"{each.due:%Y-%m-%d %H:%M:%S}",
             f"{each.met:%Y-%m-%d %H:%M:%S}" if each.met else "",
-            words[each.kept],
+            words[was_kept(each)],
         )
-        for each in review.deadlines
+        for each in review.detail.deadlines
     )
     return Grid(("phase", "due", "done", ""), rows)
+
+
+def _scope(review: Review) -> Block:
+    if not review.detail.scope:
+        return Text("Nothing that has a name in its key or events.")
+    return Grid(("", "name", "what is known"), tuple((t.kind, t.name, "; ".join(t.facts)) for t in review.detail.scope))
 
 
 def _contained(review: Review) -> Block:
@@ -221,20 +228,21 @@ def _flat(receipt: dict[str, Json]) -> Iterator[tuple[str, str]]:
 
 
 def _notices(review: Review) -> Block:
-    if not review.notices:
+    told = review.detail.notices
+    if not told:
         return Text("Nobody was told: no channel is configured, or nothing asked for it.")
-    rows = tuple((f"{each.at:%H:%M:%S}", each.channel, each.title, each.state, each.detail) for each in review.notices)
+    rows = tuple((f"{each.made:%H:%M:%S}", each.channel, each.title, each.state, each.detail) for each in told)
     return Grid(("UTC", "channel", "notice", "state", "detail"), rows)
 
 
-def _others(review: Review) -> Block:
-    if not review.others:
+def _related(review: Review) -> Block:
+    if not review.detail.related:
         return Text("None that is kept.")
     rows = tuple(
-        (each.id, f"{each.opened:%Y-%m-%d %H:%M:%S}", each.incident, format_key(make_key(each.key)), each.state.value)
-        for each in review.others
+        (each.incident, each.type, format_key(make_key(each.key)), each.state.value, ", ".join(each.how))
+        for each in review.detail.related
     )
-    return Grid(("incident", "opened", "type", "about", "state"), rows)
+    return Grid(("incident", "type", "about", "state", "how"), rows)
 
 
 def _proposals(review: Review) -> Iterator[Block]:

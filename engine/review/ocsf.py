@@ -66,8 +66,8 @@ def _incident(review: Review) -> dict[str, Json]:
 
 
 def _assigned(review: Review) -> dict[str, Json]:
-    people = [each.who for each in review.moments if each.what == "acknowledged"]
-    return {"assignee": {"name": people[-1]}} if people else {"assignee_group": {"name": "unassigned"}}
+    who = review.detail.incident.acked_by
+    return {"assignee": {"name": who}} if who else {"assignee_group": {"name": "unassigned"}}
 
 
 def _detection(review: Review, place: int, each: EvidenceView) -> dict[str, Json]:

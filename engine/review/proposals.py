@@ -12,6 +12,7 @@ from enum import StrEnum
 from engine.model import IntentState, Mode, Phase, Struct
 from engine.operate.contract import StepView
 from engine.operate.reviews import Review
+from engine.review.story import was_kept
 
 LATE_S = 60.0
 """An event that was received so long after its time came late."""
@@ -162,8 +163,8 @@ def _observed(review: Review) -> Iterator[Proposal]:
 
 
 def _deadlines(review: Review) -> Iterator[Proposal]:
-    for each in review.deadlines:
-        if each.kept is False:
+    for each in review.detail.deadlines:
+        if was_kept(each) is False:
             yield Proposal(
                 area=Area.TRAINING if each.phase is not Phase.CONTAIN else Area.PROCEDURES,
                 do=f"practise the phase `{each.phase.value}` with those on call, or give it more time in config",
@@ -172,7 +173,7 @@ def _deadlines(review: Review) -> Iterator[Proposal]:
 
 
 def _notices(review: Review) -> Iterator[Proposal]:
-    failed = Counter(each.channel for each in review.notices if each.state == "failed")
+    failed = Counter(each.channel for each in review.detail.notices if each.state == "failed")
     for channel, count in failed.items():
         yield Proposal(
             area=Area.PROCEDURES,
@@ -193,7 +194,7 @@ def _leases(review: Review) -> Iterator[Proposal]:
 
 def _again(review: Review) -> Iterator[Proposal]:
     row = review.detail.incident
-    same = [each for each in review.others if each.incident == row.incident]
+    same = [each for each in review.detail.related if (each.type, each.key) == (row.incident, row.key)]
     if len(same) >= REPEATED_MIN:
         yield Proposal(
             area=Area.CONTROLS,

@@ -13,9 +13,8 @@ def test_a_review_holds_what_was_recorded_and_what_was_missed(tmp_path):
     """Events as they were, the deadline with its standing, the notice that failed; and it survives JSON."""
     found, _, _ = reviewed(tmp_path, move=miss)
     assert [each.event.id for each in found.recorded.events] == [each.id for each in sick()]
-    assert [(each.phase, each.kept) for each in found.deadlines] == [(Phase.CONTAIN, False)]
-    assert [(each.channel, each.state) for each in found.notices] == [("pager", "failed")]
-    assert [each.what for each in found.moments] == ["open"]
+    assert [(each.phase, each.missed is not None) for each in found.detail.deadlines] == [(Phase.CONTAIN, True)]
+    assert [(each.channel, each.state) for each in found.detail.notices] == [("pager", "failed")]
     assert msgspec.json.decode(msgspec.json.encode(found), type=Review) == found
 
 

@@ -15,9 +15,9 @@ from engine.review.series import around
 from tests.support.reviewed import close, miss, reviewed
 
 SECTIONS = (
-    "Summary", "What happened", "Why it fired", "The signals around the moment", "Every decision",
+    "Summary", "What happened", "What it touches", "Why it fired", "The signals around the moment", "Every decision",
     "How long each station took", "Deadlines", "What was contained, and what was undone", "Evidence that was kept",
-    "Who was told", "Others about the same", "What to change",
+    "Who was told", "What else has to do with it", "What to change",
 )  # fmt: skip
 HOSTILE = '<img src=x onerror=alert(1)> | `x` [a](javascript:alert(1)) "q" \x1b[31m'
 

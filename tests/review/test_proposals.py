@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.model import IntentState, Mode, Phase
-from engine.operate.contract import Station
+from engine.operate.contract import Related, Station
 from engine.review.proposals import Area, propose
 from tests.support.reviewed import close, miss, reviewed
 
@@ -111,5 +111,10 @@ def test_without_a_playbook_one_is_asked_for(plain):
 
 def test_what_repeats_asks_for_its_cause(plain):
     """The third of its kind for one key."""
-    others = tuple(msgspec.structs.replace(plain.detail.incident, id=f"inc-{n}") for n in range(2))
-    assert any("number 3 of its kind" in why for _, why in said(msgspec.structs.replace(plain, others=others)))
+    row = plain.detail.incident
+    others = tuple(
+        Related(incident=f"inc-{n}", type=row.incident, key=row.key, state=row.state, how=("same key",))
+        for n in range(2)
+    )
+    again = msgspec.structs.replace(plain, detail=msgspec.structs.replace(plain.detail, related=others))
+    assert any("number 3 of its kind" in why for _, why in said(again))

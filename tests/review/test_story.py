@@ -1,38 +1,41 @@
-"""The story of an incident that came about by real rules and events."""
+"""The times in the story of an incident that came about by real rules and events."""
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from engine.review.story import after, beginning, tell
-from tests.support.reviewed import miss, reviewed
+from engine.review.story import after, beginning, tell, was_kept
+from tests.support.reviewed import close, miss, reviewed
 
 
-def test_a_story_is_told_in_order_from_the_first_event(tmp_path):
-    """Signals with their figures, then the incident, then what was decided; each with the time since it began."""
+def test_the_story_is_told_with_the_time_since_it_began(tmp_path):
+    """In order, from the first event that any finding names; signals, then what opened, then what was decided."""
     review, _, _ = reviewed(tmp_path)
     lines = tell(review)
     assert [each.at for each in lines] == sorted(each.at for each in lines)
     first = next(each.event for each in review.recorded.events if each.event.id == "e-60-m-1")
     assert beginning(review) == first.time, "the first of the three errors, not the one that completed them"
-    texts = [f"{each.kind}: {each.text}" for each in lines]
-    assert any(text.startswith("signal: slow:") and "against 500" in text and "from gateway" in text for text in texts)
-    assert any(text.startswith("signal: errors:") for text in texts)
-    assert "step: contain.0 haproxy.drain decided (enforce)" in texts
-    assert texts.index(next(t for t in texts if t.startswith("incident: open"))) > 0
+    kinds = [each.kind for each in lines]
+    assert kinds.index("signal") < kinds.index("opened")
+    assert any(each.kind == "signal" and "errors: 3 events within 1m" in each.text for each in lines)
+    assert any(each.kind == "decided" and "haproxy.drain" in each.text for each in lines)
+    assert all(each.after.startswith("+") for each in lines)
 
 
-def test_what_repeats_is_told_a_few_times_and_counted(tmp_path):
-    """Three of a signal in full; the rest in one line."""
-    review, _, _ = reviewed(tmp_path)
-    told = [each for each in tell(review) if each.kind == "signal"]
-    assert len([each for each in told if each.text.startswith("slow:")]) <= 3
+def test_who_did_something_is_named(tmp_path):
+    """A person who closed it."""
+    review, _, _ = reviewed(tmp_path, move=close("resolved"))
+    assert any(each.kind == "closed" and each.text.startswith("by ann: as resolved") for each in tell(review))
 
 
-def test_who_was_told_is_part_of_the_story(tmp_path):
-    """A notice that did not arrive says so."""
-    review, _, _ = reviewed(tmp_path, move=miss)
-    assert any("pager: contain missed (failed, 401)" in each.text for each in tell(review))
+def test_a_deadline_is_kept_missed_or_open(tmp_path):
+    """Missed by the word of the store; met in time; neither."""
+    (missed,) = reviewed(tmp_path, move=miss)[0].detail.deadlines
+    assert was_kept(missed) is False
+    at = missed.due
+    assert was_kept(msgspec.structs.replace(missed, missed=None, met=at)) is True
+    assert was_kept(msgspec.structs.replace(missed, missed=None, met=None)) is None
 
 
 @pytest.mark.parametrize(
