@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from engine.model import IntentState
-from engine.operate.contract import StepView
+from engine.operate.shown import StepView
 
 
 class Screen:

@@ -18,7 +18,7 @@ from demo.screen import Screen
 from demo.train import RunConfig
 from engine.model import IncidentState, IntentState, LeaseState
 from engine.operate.client import Client, ClientError
-from engine.operate.contract import IncidentDetail, IncidentRow, LeaseRow, Status
+from engine.operate.shown import IncidentDetail, IncidentRow, LeaseRow, Status
 
 CLEAN_STEPS = 220
 """Steps of clean training before the data is poisoned; the detectors have learnt what is usual by then."""

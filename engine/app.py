@@ -48,11 +48,11 @@ from engine.intake.secretfile import read_secret
 from engine.model import Target
 from engine.observer import Observer
 from engine.operate import views
-from engine.operate.contract import Stored
 from engine.operate.control import ControlError, ControlServer
 from engine.operate.metrics import Metrics
 from engine.operate.scrape import Scrape
 from engine.operate.sdnotify import SdNotify
+from engine.operate.shown import Stored
 from engine.pages import Pages
 from engine.pipeline import CORE_CLOCK, Pipeline, PipelineConfig
 from engine.readiness import Readiness, beat_every_s

@@ -17,21 +17,8 @@ from engine.intake.feed import Fed, Feed, NotFed
 from engine.intake.http import DOOR as HTTP
 from engine.model import Event, IncidentId, IntentId, Json, LeaseId, LeaseState, Mode
 from engine.observer import Observer
-from engine.operate.contract import (
-    Act,
-    Advance,
-    Close,
-    Done,
-    Door,
-    Handed,
-    Handing,
-    Live,
-    LoadedRules,
-    NotDone,
-    NotFound,
-    Taken,
-    WatchKey,
-)
+from engine.operate.contract import Act, Advance, Close, Done, Handed, Handing, NotDone, NotFound, Taken, WatchKey
+from engine.operate.shown import Door, Live, LoadedRules
 from engine.pipeline import Pipeline
 from engine.reload import Reload
 from engine.running import Running

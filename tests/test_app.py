@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from engine.operate.contract import Status
+from engine.operate.shown import Status
 from tests.support.actionplugin import install
 from tests.support.daemon import Daemon
 from tests.support.mosquitto import Mosquitto, publish

@@ -11,7 +11,7 @@ from engine.cli.output import emit, note, say
 from engine.cli.setup import Failure, ToldGroup, config_option, json_option, read_audit_key, read_setup
 from engine.model import Struct
 from engine.operate import views
-from engine.operate.contract import AuditReport
+from engine.operate.shown import AuditReport
 from engine.store import archive
 from engine.store import audit as chain
 from engine.store.audit import Anchor

@@ -8,7 +8,7 @@ from engine.cli.daemon import Daemon
 from engine.cli.output import emit, fields, note, say, table, time_text
 from engine.cli.setup import Failure, ListGroup, config_option, json_option
 from engine.operate import views
-from engine.operate.contract import DeadLetterDetail, DeadLetterRow
+from engine.operate.shown import DeadLetterDetail, DeadLetterRow
 
 _Number = click.IntRange(min=1, max=2**53)
 

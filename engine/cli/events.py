@@ -16,7 +16,7 @@ from engine.clock import format_time, to_datetime
 from engine.cloudevents import decode_event
 from engine.model import Event
 from engine.operate import events as recorded
-from engine.operate.contract import RecordedEvents
+from engine.operate.shown import RecordedEvents
 
 
 @click.command()

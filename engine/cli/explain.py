@@ -23,7 +23,7 @@ from engine.cli.output import (
 from engine.cli.setup import config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
-from engine.operate.contract import EvidenceView, IncidentDetail, Station, StepView
+from engine.operate.shown import EvidenceView, IncidentDetail, Station, StepView
 
 EVIDENCE_SHOWN_MAX = 20
 LATER_SHOWN_MAX = 5

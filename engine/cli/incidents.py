@@ -15,7 +15,8 @@ from engine.clock import parse_duration_us
 from engine.model import IncidentState, Resolution
 from engine.operate import views
 from engine.operate.client import segment
-from engine.operate.contract import Advance, Close, IncidentDetail, IncidentRow, Reason
+from engine.operate.contract import Advance, Close, Reason
+from engine.operate.shown import IncidentDetail, IncidentRow
 
 _STATES = [each.value for each in IncidentState]
 

@@ -9,7 +9,8 @@ from engine.cli.output import emit, say, table, time_text, word
 from engine.cli.setup import ListGroup, config_option, json_option
 from engine.operate import views
 from engine.operate.client import segment
-from engine.operate.contract import LeaseRow, Reason
+from engine.operate.contract import Reason
+from engine.operate.shown import LeaseRow
 
 
 @click.group(cls=ListGroup)

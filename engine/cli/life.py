@@ -7,7 +7,7 @@ from rich.text import Text
 
 from engine.cli.output import STYLES, console, duration_text, key_text, say, styled, time_text, word
 from engine.clock import Clock, SystemClock, to_datetime
-from engine.operate.contract import DeadlineView, IncidentDetail, IncidentRow, Related, StoryLine, Touched
+from engine.operate.shown import DeadlineView, IncidentDetail, IncidentRow, Related, StoryLine, Touched
 
 WIDTH_MIN = 60
 _STYLES = {

@@ -11,7 +11,7 @@ from engine.cli.setup import config_option, json_option
 from engine.clock import SystemClock
 from engine.model import IncidentState, LeaseState
 from engine.operate import views
-from engine.operate.contract import BudgetRow, Live, LoadedRules, Status, Stored
+from engine.operate.shown import BudgetRow, Live, LoadedRules, Status, Stored
 from engine.store.connection import Connection
 
 FAULTS_SHOWN_MAX = 10

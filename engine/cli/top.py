@@ -18,7 +18,7 @@ from engine.cli.setup import Failure, config_option
 from engine.clock import SystemClock
 from engine.model import LeaseState
 from engine.operate.client import Client, ClientError
-from engine.operate.contract import IncidentRow, LeaseRow, Live, Status, Stored
+from engine.operate.shown import IncidentRow, LeaseRow, Live, Status, Stored
 
 ROWS_MAX = 10
 """Incidents and leases shown; the rest is counted."""

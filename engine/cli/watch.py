@@ -9,7 +9,8 @@ from engine.cli.incidents import Length
 from engine.cli.output import emit, key_text, say, table, time_text
 from engine.cli.setup import ListGroup, UsageFailure, config_option, json_option
 from engine.operate import views
-from engine.operate.contract import WatchKey, WatchView
+from engine.operate.contract import WatchKey
+from engine.operate.shown import WatchView
 
 
 @click.group(cls=ListGroup)

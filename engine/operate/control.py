@@ -30,14 +30,13 @@ from engine.operate.contract import (
     NotDone,
     NotFound,
     Reason,
-    Status,
     Steering,
-    Stored,
     Taken,
     WatchKey,
 )
 from engine.operate.metrics import CONTENT_TYPE
 from engine.operate.peers import GROUP, Peer, group_id, identify
+from engine.operate.shown import Status, Stored
 from engine.store.connection import Connection
 from engine.store.errors import StoreError
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from engine.clock import DURATION_MAX_US, parse_time_us
 from engine.cloudevents import encode_event
 from engine.model import Event, Incident, IncidentId, Struct
-from engine.operate.contract import RecordedEvents
+from engine.operate.shown import RecordedEvents
 from engine.operate.views import BadQuery, limit
 from engine.store import incidents, recorder
 from engine.store.connection import Connection

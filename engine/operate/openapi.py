@@ -11,28 +11,19 @@ from typing import Any
 import msgspec
 
 from engine.model import Json, Struct
-from engine.operate.contract import (
-    Act,
-    Advance,
-    Close,
+from engine.operate.contract import Act, Advance, Close, Done, Handed, NotDone, NotFound, Reason, Taken, WatchKey
+from engine.operate.reviews import Review
+from engine.operate.rulestats import RuleStats
+from engine.operate.shown import (
     DeadLetterDetail,
     DeadLetterRow,
-    Done,
-    Handed,
     IncidentDetail,
     IncidentRow,
     LeaseRow,
-    NotDone,
-    NotFound,
-    Reason,
     RecordedEvents,
     Status,
-    Taken,
-    WatchKey,
     WatchView,
 )
-from engine.operate.reviews import Review
-from engine.operate.rulestats import RuleStats
 from engine.operate.views import LIMIT_DEFAULT, LIMIT_MAX
 
 

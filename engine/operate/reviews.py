@@ -8,7 +8,7 @@ from datetime import datetime
 from engine.clock import to_datetime
 from engine.model import Event, IncidentId, IntentId, Json, Struct
 from engine.operate import views
-from engine.operate.contract import EventView, IncidentDetail
+from engine.operate.shown import EventView, IncidentDetail
 from engine.store import intents as intent_rows
 from engine.store import recorder
 from engine.store.connection import Connection

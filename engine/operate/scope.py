@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.model import Event, Incident, IntentState, Json, Lease, LeaseState
-from engine.operate.contract import Related, Touched
+from engine.operate.shown import Related, Touched
 from engine.store.intents import IntentRecord
 
 NAMES: Mapping[str, tuple[str, ...]] = {

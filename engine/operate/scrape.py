@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from engine.clock import SECOND_US
 from engine.model import IncidentState, LeaseState
 from engine.operate import views
-from engine.operate.contract import BudgetRow, Live, Stored
 from engine.operate.control import Reader
 from engine.operate.metrics import Metrics
+from engine.operate.shown import BudgetRow, Live, Stored
 from engine.store.connection import Connection
 
 

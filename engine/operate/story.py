@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.clock import to_datetime
 from engine.model import Incident, IntentState, Phase, Signal
-from engine.operate.contract import StoryLine
+from engine.operate.shown import StoryLine
 from engine.store import happenings, intents
 from engine.store.connection import Connection
 from engine.store.happenings import Happening, What

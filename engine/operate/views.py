@@ -26,7 +26,9 @@ from engine.model import (
     Signal,
     Unverified,
 )
-from engine.operate.contract import (
+from engine.operate.contract import NotFound
+from engine.operate.scope import related, touched
+from engine.operate.shown import (
     AuditReport,
     BudgetRow,
     DeadLetterDetail,
@@ -38,7 +40,6 @@ from engine.operate.contract import (
     IncidentDetail,
     IncidentRow,
     LeaseRow,
-    NotFound,
     NoticeView,
     Pause,
     PinnedView,
@@ -49,7 +50,6 @@ from engine.operate.contract import (
     Stored,
     WatchView,
 )
-from engine.operate.scope import related, touched
 from engine.operate.story import story
 from engine.store import audit, recorder
 from engine.store import deadletters as letters

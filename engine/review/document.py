@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from engine.model import IntentState, Json, Struct, format_key, make_key
-from engine.operate.contract import StepView
 from engine.operate.reviews import Review
+from engine.operate.shown import StepView
 from engine.review.proposals import Area, propose
 from engine.review.series import Series
 from engine.review.story import beginning, tell, was_kept

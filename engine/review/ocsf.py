@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 from engine.clock import to_us
 from engine.model import IncidentState, IntentState, Json, Severity, format_key, make_key
-from engine.operate.contract import EvidenceView, StepView
 from engine.operate.reviews import Review
+from engine.operate.shown import EvidenceView, StepView
 from engine.review.story import beginning
 
 VERSION = "1.6.0"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from engine.model import IntentState, Mode, Phase, Struct
-from engine.operate.contract import StepView
 from engine.operate.reviews import Review
+from engine.operate.shown import StepView
 from engine.review.story import was_kept
 
 LATE_S = 60.0

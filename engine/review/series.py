@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from engine.cel.contract import CelFault
 from engine.clock import SECOND_US, to_us
 from engine.model import Event, Struct
-from engine.operate.contract import EvidenceView
 from engine.operate.reviews import RecordedEvent, Review
+from engine.operate.shown import EvidenceView
 from engine.rulefile.rules import RuleSet, SignalRule
 
 SLICES = 60

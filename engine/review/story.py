@@ -4,8 +4,8 @@ from datetime import datetime
 
 from engine.clock import SECOND_US, format_duration
 from engine.model import Struct
-from engine.operate.contract import DeadlineView
 from engine.operate.reviews import Review
+from engine.operate.shown import DeadlineView
 
 
 class Line(Struct, frozen=True):

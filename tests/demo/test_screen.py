@@ -7,7 +7,7 @@ from rich.console import Console
 
 from demo.screen import Screen
 from engine.model import IntentId, IntentState, Phase, Verdict
-from engine.operate.contract import Station, StepView
+from engine.operate.shown import Station, StepView
 
 START = datetime(2026, 1, 1, 12, 34, 56, tzinfo=UTC)
 WAY = {"received": 0.0, "matched": 2.9, "durable": 8.7, "applying": 1022.7, "applied": 1051.4, "verified": 12068.5}

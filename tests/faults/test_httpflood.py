@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from engine.clock import SystemClock
-from engine.operate.contract import Status
+from engine.operate.shown import Status
 from engine.store.seen import DIGEST_BYTES, digest
 from tests.support.daemon import Daemon
 from tests.support.realparts import free_port

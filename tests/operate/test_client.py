@@ -8,7 +8,7 @@ import pytest
 
 from engine.operate import client
 from engine.operate.client import Client, ClientError, segment
-from engine.operate.contract import Status
+from engine.operate.shown import Status
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import pytest
 from engine.model import IncidentState, Resolution, Struct
 from engine.operate import control
 from engine.operate.client import Client, DaemonDown, _UnixConnection
-from engine.operate.contract import Advance, Close, IncidentRow, Reason, WatchKey
+from engine.operate.contract import Advance, Close, Reason, WatchKey
 from engine.operate.control import ControlError
+from engine.operate.shown import IncidentRow
 from tests.support.realparts import need_root
 from tests.support.steered import serving
 from tests.support.stored import INCIDENT, LEASE, RESTORE, make_database

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.model import IntentState, Mode, Phase
-from engine.operate.contract import Related, Station
+from engine.operate.shown import Related, Station
 from engine.review.proposals import Area, propose
 from tests.support.reviewed import close, miss, reviewed
 

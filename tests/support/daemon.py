@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.operate.client import Client, ClientError
-from engine.operate.contract import Status
+from engine.operate.shown import Status
 from tests.support.wait import until
 
 START_S = 60.0

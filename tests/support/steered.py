@@ -13,25 +13,11 @@ from engine.config import BudgetConfig
 from engine.diagnostics import error
 from engine.model import Mode
 from engine.operate import views
-from engine.operate.contract import (
-    Act,
-    Advance,
-    Close,
-    Done,
-    Door,
-    Handed,
-    Handing,
-    Live,
-    LoadedRules,
-    NotDone,
-    NotFound,
-    Stored,
-    Taken,
-    WatchKey,
-)
+from engine.operate.contract import Act, Advance, Close, Done, Handed, Handing, NotDone, NotFound, Taken, WatchKey
 from engine.operate.control import ControlServer
 from engine.operate.metrics import Metrics
 from engine.operate.scrape import Scrape
+from engine.operate.shown import Door, Live, LoadedRules, Stored
 from engine.store.connection import Connection
 from engine.store.database import Store
 from tests.support.stored import LEASE, START_US
