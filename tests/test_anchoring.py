@@ -5,6 +5,7 @@ import json
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from engine.anchoring import Anchoring
 from engine.clock import SECOND_US, Duration, VirtualClock
@@ -102,7 +103,7 @@ def test_the_message_is_an_event_with_the_head(tmp_path):
     play(tmp_path, scenario)
 
 
-def test_a_broker_that_does_not_take_it_is_told_again_at_the_next_look(tmp_path, capsys):
+def test_a_broker_that_does_not_take_it_is_told_again_at_the_next_look(tmp_path):
     """The reason is logged once."""
 
     async def scenario(stage):
@@ -113,8 +114,9 @@ def test_a_broker_that_does_not_take_it_is_told_again_at_the_next_look(tmp_path,
         stage.brokers["near"].refuses = ""
         assert await stage.told() == [1]
 
-    play(tmp_path, scenario)
-    assert capsys.readouterr().out.count("not connected") == 1
+    with capture_logs() as logged:
+        play(tmp_path, scenario)
+    assert str(logged).count("not connected") == 1
 
 
 def test_a_reload_moves_it_to_another_broker_or_ends_it(tmp_path):

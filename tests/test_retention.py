@@ -2,6 +2,8 @@
 
 import asyncio
 
+from structlog.testing import capture_logs
+
 from engine.clock import SECOND_US, Duration, VirtualClock
 from engine.config import Config, IncidentsConfig, RetentionConfig
 from engine.retention import Retention
@@ -88,7 +90,7 @@ def test_old_records_move_to_files_until_none_is_left_to_move(tmp_path, monkeypa
     play(tmp_path, scenario, audit=DAY_US)
 
 
-def test_a_folder_that_can_not_be_written_is_said_once_and_loses_nothing(tmp_path, monkeypatch, capsys):
+def test_a_folder_that_can_not_be_written_is_said_once_and_loses_nothing(tmp_path, monkeypatch):
     """The records stay where they are until it can."""
     monkeypatch.setattr(archive, "RECORDS_MAX", 5)
     monkeypatch.setattr(archive, "RECORDS_MIN", 5)
@@ -102,5 +104,6 @@ def test_a_folder_that_can_not_be_written_is_said_once_and_loses_nothing(tmp_pat
         (tmp_path / "audit").unlink()
         assert await retention.step()
 
-    play(tmp_path, scenario, audit=DAY_US)
-    assert capsys.readouterr().out.count("what is old is not taken away") == 1
+    with capture_logs() as logged:
+        play(tmp_path, scenario, audit=DAY_US)
+    assert [each["event"] for each in logged].count("what is old is not taken away") == 1

@@ -138,7 +138,7 @@ def test_a_daemon_that_enforces_refuses_until_that_is_meant(place):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--live", "--rules", "."], "leave --rules and --against"),
+        (["--live", "--rules", "."], "leave --rules, --against and --watch"),
         (["--keep"], "go with --live"),
         (["--enforce"], "go with --live"),
         (["--speed", "2"], "go with --live"),

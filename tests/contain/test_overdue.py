@@ -130,7 +130,7 @@ def test_a_deadline_that_was_kept_says_nothing(tmp_path):
     async def scenario():
         async with acting(tmp_path, holding(World()), incidents=INCIDENTS) as it:
             await it.decide(intent(ONE), of=ONE)
-            await it.pass_s(3 * 3_600, step_s=60)
+            await it.pass_s(3 * 3_600 - 5 * 60, step_s=60)
             assert [each[1:] for each in await said(it)] == [("investigate", 1), ("investigate", 2)]
             first = (await it.store.read(lambda db: deadlines.of_incident(db, ONE.id)))[0]
             assert first.met_us is not None
