@@ -141,7 +141,7 @@ DATA = st.recursive(
 
 @given(
     events=st.lists(st.tuples(VALUES.filter(bool), VALUES.filter(bool), DATA), min_size=1, max_size=8),
-    keys=st.lists(st.lists(VALUES, max_size=2), min_size=1, max_size=3),
+    keys=st.lists(st.lists(VALUES, max_size=2), min_size=1, max_size=6),
 )
 def test_to_look_for_bytes_first_loses_no_event_that_concerns_a_key(events, keys):
     """Texts and numbers, parts of others, several keys at once: the same as reading every event."""
