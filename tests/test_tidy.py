@@ -31,6 +31,7 @@ TWIN_ELSEWHERE: dict[str, str] = {
     "engine/cli/forensics_data.py": "tests/cli/test_forensics.py",
     "engine/cli/plotting.py": "tests/cli/test_forensics.py",
     "engine/cli/events.py": "tests/cli/test_incidents.py",
+    "engine/intake/durable.py": "tests/intake/test_feed.py",
     "engine/cli/explain.py": "tests/cli/test_incidents.py",
     "engine/cli/leases.py": "tests/cli/test_incidents.py",
     "engine/cli/life.py": "tests/cli/test_incidents.py",

@@ -13,6 +13,7 @@ from engine.clock import SECOND_US
 from engine.config import BudgetConfig
 from engine.contain.environment import Environment
 from engine.model import Lease, Plan, Struct, Target
+from engine.store import intents
 from engine.store.intents import Hold
 
 HOUR_US = 3_600 * SECOND_US
@@ -69,7 +70,7 @@ def reserve(
                 f"{budget.held_max}",
             )
     if budget.per_hour_max:
-        acted = _acted_since(connection, target.kind, now_us - HOUR_US)
+        acted = intents.acted_since(connection, target.kind, now_us - HOUR_US)
         if acted >= budget.per_hour_max:
             return Refusal(
                 hold=Hold.BUDGET,
@@ -124,14 +125,5 @@ def _held_elsewhere(connection: sqlite3.Connection, target: Target) -> int:
         "UNION SELECT target_name FROM intents WHERE target_kind = :kind AND state IN ('applying', 'applied')"
         ") WHERE target_name <> :name",
         {"kind": target.kind, "name": target.name},
-    ).fetchone()
-    return int(row[0])
-
-
-def _acted_since(connection: sqlite3.Connection, kind: str, since_us: int) -> int:
-    row = connection.execute(
-        "SELECT (SELECT count(*) FROM intents WHERE target_kind = :kind AND applying_us > :since) "
-        "+ (SELECT count(*) FROM reapplied WHERE target_kind = :kind AND at_us > :since)",
-        {"kind": kind, "since": since_us},
     ).fetchone()
     return int(row[0])

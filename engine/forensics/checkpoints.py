@@ -75,7 +75,7 @@ def list_checkpoints(folder: Path, limits: Limits = LIMITS) -> list[Checkpoint]:
 
     Raises EvidenceError where the folder can't be read.
     """
-    return [examine_checkpoint(folder, version, limits) for version, _ in _versions(folder, limits)]
+    return [examine_checkpoint(folder, version, limits) for version, _ in _versions(folder)]
 
 
 def newest_sound(
@@ -86,7 +86,7 @@ def newest_sound(
     Raises EvidenceError where there is none.
     """
     rejected: dict[str, str] = {}
-    for version, time_us in _versions(folder, limits):
+    for version, time_us in _versions(folder):
         if before_us is not None and time_us >= before_us:
             rejected[version] = f"it is of {format_time(time_us)}, not from before {format_time(before_us)}"
             continue
@@ -175,9 +175,8 @@ def judge_checkpoint(folder: Path, version: str, opinion: Opinion) -> None:
         raise EvidenceError(f"{error.filename or part}: {error.strerror}") from error
 
 
-def _versions(folder: Path, limits: Limits) -> list[tuple[str, int]]:
+def _versions(folder: Path) -> list[tuple[str, int]]:
     """(version, time) of the checkpoints in a folder, newest first."""
-    del limits
     try:
         found = [each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")]
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from engine.clock import Clock
 from engine.config import MayConfig
 from engine.intake.contract import TOKENS, Inbox, IntakeStatus, Received
+from engine.intake.durable import DurableWaits
 from engine.intake.permits import objection
 from engine.model import Event, Struct
 
@@ -42,7 +43,7 @@ class Feed:
         self._clock = clock
         self._known = known
         self._paused = False
-        self._waiting: dict[int, tuple[asyncio.Future[None], int]] = {}
+        self._waiting = DurableWaits()
         self._events_in_flight = 0
         self._received_total = 0
         self._acknowledged_total = 0
@@ -67,40 +68,25 @@ class Feed:
         return Fed(new=len(events) - duplicates, duplicates=duplicates)
 
     async def _made_durable(self, events: Sequence[Event]) -> bool:
-        token = next(TOKENS)
         self._received_total += 1
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = durable, len(events)
         self._events_in_flight += len(events)
-        self._inbox.put(
-            Received(
-                door=self.name,
-                token=token,
-                topic="",
-                payload=b"",
-                received_us=self._clock.now_us(),
-                size_bytes=0,
-                events=tuple(events),
-            )
+        handed = Received(
+            door=self.name,
+            token=next(TOKENS),
+            topic="",
+            payload=b"",
+            received_us=self._clock.now_us(),
+            size_bytes=0,
+            events=tuple(events),
         )
-        try:
-            async with asyncio.timeout(DURABLE_S_MAX):
-                await durable
-        except TimeoutError:
-            return False
-        return True
+        return await self._waiting.put(self._inbox, handed, within_s=DURABLE_S_MAX)
 
     async def acknowledge(self, received: Iterable[Received]) -> None:
         """What was handed in is durable."""
         for each in received:
-            waiting = self._waiting.pop(each.token, None)
-            if waiting is None:
-                continue
-            durable, count = waiting
-            self._events_in_flight -= count
-            self._acknowledged_total += 1
-            if not durable.done():
-                durable.set_result(None)
+            if self._waiting.settle(each):
+                self._events_in_flight -= len(each.events or ())
+                self._acknowledged_total += 1
 
     def pause(self) -> None:
         """Refuse what is handed in until `resume`."""

@@ -19,6 +19,7 @@ from engine.clock import SECOND_US, Clock
 from engine.config import HttpConfig, IntakeConfig, SenderConfig
 from engine.intake.contract import TOKENS, DeadLetter, Inbox, IntakeStatus, Once, Received
 from engine.intake.doorapi import document
+from engine.intake.durable import DurableWaits
 from engine.intake.encodings import ACCEPTED, readable, unpacked
 from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
 from engine.intake.letters import joined_reasons, letter
@@ -81,7 +82,7 @@ class HttpIntake:
         self._paused = False
         self._reading: Counter[str] = Counter()
         self._bytes = 0
-        self._durable: dict[int, tuple[asyncio.Future[None], int]] = {}
+        self._durable = DurableWaits()
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._received_total = 0
         self._received_bytes_total = 0
@@ -138,14 +139,9 @@ class HttpIntake:
     async def acknowledge(self, received: Iterable[Received]) -> None:
         """What these requests brought is durable: they are answered 202."""
         for each in received:
-            waiting = self._durable.pop(each.token, None)
-            if waiting is None:
-                continue
-            durable, size = waiting
-            self._bytes -= size
-            self._acknowledged_total += 1
-            if not durable.done():
-                durable.set_result(None)
+            if self._durable.settle(each):
+                self._bytes -= each.size_bytes
+                self._acknowledged_total += 1
 
     def pause(self) -> None:
         """Answer 503 with Retry-After until `resume`."""
@@ -303,19 +299,11 @@ class HttpIntake:
 
     async def _made_durable(self, received: Received, events: Sequence[Event | DeadLetter | Once]) -> bool:
         """Hand the events on and wait for their commit; False where it takes too long, though it may still come."""
-        token = next(TOKENS)
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._durable[token] = durable, received.size_bytes
         self._bytes += received.size_bytes
         self._received_total += 1
         self._received_bytes_total += received.size_bytes
-        self._inbox.put(msgspec.structs.replace(received, token=token, events=tuple(events)))
-        try:
-            async with asyncio.timeout(self._config.durable_within / SECOND_US):
-                await durable
-        except TimeoutError:
-            return False
-        return True
+        handed = msgspec.structs.replace(received, token=next(TOKENS), events=tuple(events))
+        return await self._durable.put(self._inbox, handed, within_s=self._config.durable_within / SECOND_US)
 
     def _too_many(self) -> web.Response:
         return _refusal(429, "too many requests are under way", _retry_after(RETRY_AFTER_S) | {"Connection": "close"})

@@ -6,7 +6,7 @@
 from datetime import datetime
 
 from engine.clock import to_datetime
-from engine.model import Event, IncidentId, IntentId, Json, Struct
+from engine.model import IncidentId, IntentId, Json, Struct
 from engine.operate import views
 from engine.operate.shown import EventView, IncidentDetail
 from engine.store import intents as intent_rows
@@ -75,18 +75,6 @@ def _recorded(connection: Connection, incident: IncidentId) -> Recorded | None:
     return Recorded(
         since=to_datetime(pinned.from_us),
         until=to_datetime(pinned.until_us),
-        events=tuple(_event(each) for each in last),
+        events=tuple(RecordedEvent(event=views.event_view(each), ext=each.ext) for each in last),
         left_out=pinned.left_out + len(pinned.events) - len(last),
     )
-
-
-def _event(event: Event) -> RecordedEvent:
-    view = EventView(
-        id=event.id,
-        source=event.source,
-        type=event.type,
-        time=to_datetime(event.time_us),
-        subject=event.subject,
-        data=event.data,
-    )
-    return RecordedEvent(event=view, ext=event.ext)

@@ -13,6 +13,7 @@ from engine.config import BudgetConfig
 from engine.model import (
     AlreadyInPlace,
     Applied,
+    Event,
     Failed,
     Incident,
     IncidentId,
@@ -279,11 +280,12 @@ def _budget(connection: Connection, kind: str, budget: BudgetConfig, now_us: int
     (held,) = connection.execute(
         "SELECT count(*) FROM leases WHERE target_kind = ? AND state <> 'released'", (kind,)
     ).fetchone()
-    (last_hour,) = connection.execute(
-        "SELECT count(*) FROM intents WHERE target_kind = ? AND applying_us > ?", (kind, now_us - HOUR_US)
-    ).fetchone()
     return BudgetRow(
-        kind=kind, held=held, held_max=budget.held_max, last_hour=last_hour, per_hour_max=budget.per_hour_max
+        kind=kind,
+        held=held,
+        held_max=budget.held_max,
+        last_hour=intent_rows.acted_since(connection, kind, now_us - HOUR_US),
+        per_hour_max=budget.per_hour_max,
     )
 
 
@@ -329,18 +331,21 @@ def _evidence(signal: Signal) -> EvidenceView:
         detail=signal.finding.detail,
         value=signal.finding.value,
         threshold=signal.finding.threshold,
-        event=None
-        if event is None
-        else EventView(
-            id=event.id,
-            source=event.source,
-            type=event.type,
-            time=to_datetime(event.time_us),
-            subject=event.subject,
-            data=event.data,
-        ),
+        event=None if event is None else event_view(event),
         event_ids=signal.finding.event_ids,
         sources=signal.sources,
+    )
+
+
+def event_view(event: Event) -> EventView:
+    """An event as people read it."""
+    return EventView(
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        time=to_datetime(event.time_us),
+        subject=event.subject,
+        data=event.data,
     )
 
 

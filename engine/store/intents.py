@@ -118,6 +118,16 @@ _COLUMNS = (
 _UNSETTLED = ("intended", "applying", "applied", "held")
 
 
+def acted_since(connection: sqlite3.Connection, kind: str, since_us: int) -> int:
+    """How often a kind of target was acted on since then: by steps, and by putting back what someone undid."""
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM intents WHERE target_kind = :kind AND applying_us > :since) "
+        "+ (SELECT count(*) FROM reapplied WHERE target_kind = :kind AND at_us > :since)",
+        {"kind": kind, "since": since_us},
+    ).fetchone()
+    return int(row[0])
+
+
 def digest(intent: Intent) -> str:
     """What an approval is bound to: this intent and no other, parameters included."""
     return hashlib.sha256(canonical(intent).encode("utf-8")).hexdigest()

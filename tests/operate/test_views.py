@@ -38,6 +38,15 @@ def test_status_counts_what_is_there(db):
     assert [each.last_hour for each in later.budgets] == [0, 0]
 
 
+def test_what_was_put_back_counts_within_the_hour_as_the_guard_counts_it(tmp_path):
+    """A step and a containment that was put in place again: two."""
+    connection = connect(make_database(tmp_path / "halon.db"))
+    connection.execute("INSERT INTO reapplied VALUES (?, ?, 'training')", (START_US + 30_000_000, LEASE.id))
+    (row,) = views.stored(connection, now_us=START_US + 60_000_000, budgets={"training": BudgetConfig()}).budgets
+    assert row.last_hour == 2
+    connection.close()
+
+
 def test_an_incident_says_why_it_fired(db):
     """Evidence carries values, thresholds and events; every signal that was absorbed is counted."""
     detail = views.incident(db, INCIDENT.id)
