@@ -9,6 +9,26 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = [*(ROOT / "engine").rglob("*.py"), *(ROOT / "actions").rglob("*.py")]
 LINES_MAX = 600
+TOP_LEVEL = {
+    ".ci",
+    ".gitattributes",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "actions",
+    "benchmarks",
+    "config.toml",
+    "demo",
+    "docs",
+    "engine",
+    "pyproject.toml",
+    "rules",
+    "scripts",
+    "systemd",
+    "tests",
+}
 # Sources that another test proves, each with where.
 TWIN_ELSEWHERE: dict[str, str] = {
     "actions/web.py": "tests/actions/test_contract.py",
@@ -188,6 +208,11 @@ def test_tests_do_not_sleep():
         if waits.search(line)
     ]
     assert not found, "use tests.support.wait.until(...) or a VirtualClock: " + ", ".join(found)
+
+
+def test_the_top_level_holds_nothing_that_a_run_left_there():
+    """A file beside the known entries is either a slip or belongs into TOP_LEVEL."""
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} == TOP_LEVEL
 
 
 def test_texts_name_no_machine():

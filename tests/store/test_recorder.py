@@ -1,5 +1,6 @@
 """The flight recorder on a real SQLite file: what it holds, what it lets go of, what is pinned."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.model import Event, IncidentId
 from engine.store import recorder
-from engine.store.connection import connect
+from engine.store.connection import Connection, connect
 from engine.store.migrate import migrate, shipped
 from engine.store.recorder import Held, Pinned, RecorderLimits
 from tests.support.acting import START_US
@@ -33,7 +34,7 @@ def event(number, **more):
 
 def memory():
     """A fresh database that is gone when it is closed."""
-    made = connect(Path(":memory:"))
+    made = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
     migrate(made, Path(":memory:"), shipped())
     return made
 
