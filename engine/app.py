@@ -272,6 +272,7 @@ class Daemon:
                 self._places.control_socket,
                 steering=steering,
                 read=store.read,
+                apart=store.apart,
                 stored=stored,
                 metrics=scrape.render,
             )

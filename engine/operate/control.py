@@ -65,6 +65,12 @@ class Reader(Protocol):
     def __call__(self, function: Callable[[Connection], T], /) -> Awaitable[T]: ...
 
 
+class Apart(Protocol):
+    """`Store.apart`: what a module answers that runs as a process on the database."""
+
+    def __call__(self, module: str, request: bytes, /) -> Awaitable[bytes]: ...
+
+
 class ControlServer:
     """Serves the control socket between `start` and `stop`."""
 
@@ -74,17 +80,19 @@ class ControlServer:
         *,
         steering: Steering,
         read: Reader,
+        apart: Apart,
         stored: Callable[[Connection], Stored],
         metrics: Callable[[], Awaitable[bytes]] | None = None,
         group: str = GROUP,
     ) -> None:
-        """`read` is `Store.read`; `stored` is `views.stored` with the time and the budgets filled in.
+        """`read` and `apart` are those of `Store`; `stored` is `views.stored` with the time and the budgets filled in.
 
         `metrics` gives what `/metrics` answers.
         """
         self._path = path
         self._steering = steering
         self._read = read
+        self._apart = apart
         self._stored = stored
         self._metrics = metrics
         self._group = group
@@ -131,6 +139,7 @@ class ControlServer:
             app.router.add_get(path, self._reading(read))
         for path, act in _ACTS.items():
             app.router.add_post(path, self._acting(act))
+        app.router.add_get("/v1/events", self._recorded)
         app.router.add_post("/v1/events", self._acting(ControlServer._hand_in, body_bytes_max=EVENTS_BYTES_MAX))
         app.router.add_get("/v1/status", self._status)
         app.router.add_get("/v1/openapi.json", self._document)
@@ -199,6 +208,14 @@ class ControlServer:
         del request
         stored = await self._read(self._stored)
         return _json(Status(stored=stored, live=await self._steering.status()))
+
+    async def _recorded(self, request: web.Request) -> web.StreamResponse:
+        try:
+            question = events.asked(request.query)
+        except views.BadQuery as error:
+            return _error(400, str(error))
+        found = await self._apart(events.__name__, msgspec.json.encode(question))
+        return _rendered(found) if found != events.NOTHING else _error(404, f"there is no {_what(request)}")
 
     async def _document(self, request: web.Request) -> web.StreamResponse:
         del request
@@ -285,7 +302,6 @@ _READS: dict[str, _Read] = {
     "/v1/incidents/{incident}": lambda db, match, _: views.incident(db, match["incident"]),
     "/v1/incidents/{incident}/review": lambda db, match, _: reviews.review(db, match["incident"]),
     "/v1/rules/stats": lambda db, _match, _query: rulestats.rule_stats(db),
-    "/v1/events": lambda db, _, query: events.find(db, events.asked(query)),
     "/v1/watch": lambda db, _match, _query: views.watch_list(db),
     "/v1/leases": lambda db, _, query: views.leases(
         db, ended=query.get("ended") == "true", limit=views.limit(query.get("limit"))
@@ -394,7 +410,11 @@ def _answer(answer: Act | Handing) -> web.Response:
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)
+    return _rendered(msgspec.json.encode(value), status=status)
+
+
+def _rendered(body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(body=body, content_type="application/json", status=status)
 
 
 def _error(status: int, text: str) -> web.Response:

@@ -1,6 +1,7 @@
 """Turns the flight recorder, and what of it is pinned, into recorded events that `halon replay` takes: CloudEvents.
 
-`engine.operate.control` serves it, `engine.cli.events` asks: by key, by type, by time, or around an incident.
+`engine.operate.control` serves it, `engine.cli.events` asks: by key, by type, by time, or around an incident. It runs
+as a process of its own (`engine.store.apart`), as it reads up to all that the recorder holds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +15,14 @@ from engine.cloudevents import encode_event
 from engine.model import Event, Incident, IncidentId, Struct
 from engine.operate.shown import RecordedEvents
 from engine.operate.views import BadQuery, limit
-from engine.store import incidents, recorder
+from engine.store import apart, incidents, recorder
 from engine.store.connection import Connection
+from engine.store.pinned import pinned_of
 
 BEFORE_US = 300_000_000
 AFTER_US = 60_000_000
+NOTHING = b"null"
+"""What is answered where there is no such incident."""
 
 
 class Asked(Struct, frozen=True):
@@ -88,7 +92,7 @@ def _everything(
     until_us: int | None,
     values: tuple[str, ...],
 ) -> Iterator[Event]:
-    pinned = None if incident is None else recorder.pinned_of(connection, incident.id)
+    pinned = None if incident is None else pinned_of(connection, incident.id)
     for event in pinned.events if pinned is not None else ():
         if (from_us is None or event.time_us >= from_us) and (until_us is None or event.time_us < until_us):
             yield event
@@ -100,3 +104,12 @@ def _everything(
 def _of_type(event_type: str, wanted: str) -> bool:
     """`training.*` asks for all that begin with `training.`, nothing for all."""
     return not wanted or event_type == wanted or (wanted.endswith(".*") and event_type.startswith(wanted[:-1]))
+
+
+def answer(connection: Connection, request: bytes) -> bytes:
+    """`find` for another process: the question and the answer as JSON, NOTHING where there is no such incident."""
+    return msgspec.json.encode(find(connection, msgspec.json.decode(request, type=Asked)))
+
+
+if __name__ == "__main__":
+    apart.serve(answer)

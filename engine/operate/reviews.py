@@ -10,8 +10,8 @@ from engine.model import IncidentId, IntentId, Json, Struct
 from engine.operate import views
 from engine.operate.shown import EventView, IncidentDetail
 from engine.store import intents as intent_rows
-from engine.store import recorder
 from engine.store.connection import Connection
+from engine.store.pinned import pinned_of
 
 EVENTS_MAX = 5_000
 """Recorded events that a review takes; of more, the last."""
@@ -68,7 +68,7 @@ def review(connection: Connection, incident: str) -> Review | None:
 
 
 def _recorded(connection: Connection, incident: IncidentId) -> Recorded | None:
-    pinned = recorder.pinned_of(connection, incident)
+    pinned = pinned_of(connection, incident)
     if pinned is None:
         return None
     last = pinned.events[-EVENTS_MAX:]

@@ -66,6 +66,7 @@ from engine.store.connection import Connection
 from engine.store.deadletters import DeadLetter
 from engine.store.deadlines import Deadline
 from engine.store.intents import IntentRecord, Stations
+from engine.store.pinned import pinned_of
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
@@ -165,7 +166,7 @@ def incident(connection: Connection, incident: str) -> IncidentDetail | None:
     if found is None:
         return None
     records = intent_rows.of_incident(connection, found.id)
-    pinned = recorder.pinned_of(connection, found.id)
+    pinned = pinned_of(connection, found.id)
     events = {signal.event.id: signal.event for signal in found.signals if signal.event is not None}
     events |= {event.id: event for event in pinned.events} if pinned is not None else {}
     held = lease_rows.held_by(connection, found.id)

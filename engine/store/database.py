@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from engine.store.apart import ask
 from engine.store.connection import Connection, connect, open_readonly, require_sound
 from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, classify
 from engine.store.lock import take_lock
@@ -124,6 +125,13 @@ class Store:
             raise StoreClosed(f"{self.path} is closed")
         with self._counted():
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+
+    async def apart(self, module: str, request: bytes) -> bytes:
+        """What `module`, run as a process on this database (`engine.store.apart`), answers; StoreBusyOrFull."""
+        if self._closed:
+            raise StoreClosed(f"{self.path} is closed")
+        with self._counted():
+            return await asyncio.get_running_loop().run_in_executor(self._readers, ask, module, self.path, request)
 
     async def close(self) -> None:
         """Finish what is queued, fold the log into the database, let the lock go. May be called twice."""

@@ -1,18 +1,16 @@
 """The flight recorder: the events of the last while as they were judged: what came just before is there afterwards.
 
 One row per committed batch, written in its transaction. A ring: past its bounds of events, bytes and age the oldest
-rows go. What belongs to an incident is pinned: copied out before the ring has gone on (`engine.contain.pinning`).
+rows go. What belongs to an incident is pinned: copied out before the ring has gone on (`engine.store.around`).
 """
 
 import sqlite3
-import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from engine.clock import SECOND_US
-from engine.model import Event, IncidentId, Json, Key, Struct
+from engine.model import Event, Json, Key, Struct
 
 ROWS_PRUNED_MAX = 8
 """Rows that one batch removes at most: more than it adds, so that smaller bounds are reached in a while."""
@@ -27,7 +25,6 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(tuple[Event, ...])
 _RAWS = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])
 _EVENT = msgspec.msgpack.Decoder(Event)
-_PINNED = msgspec.json.Decoder(tuple[Event, ...])
 
 
 class RecorderLimits(Struct, frozen=True):
@@ -36,17 +33,6 @@ class RecorderLimits(Struct, frozen=True):
     events_max: int = 100_000
     bytes_max: int = 64 * 1_048_576
     age_us: int = 3_600 * SECOND_US
-
-
-class Pinned(Struct, frozen=True):
-    """What was kept for an incident: the events, and how many more there were than may be kept."""
-
-    incident: IncidentId
-    at_us: int
-    from_us: int
-    until_us: int
-    events: tuple[Event, ...]
-    left_out: int = 0
 
 
 class Held(Struct, frozen=True):
@@ -96,9 +82,6 @@ def scan(
     )
     wanted = _texts(mentioning)
     for at_us, body in rows:
-        # A long pass in a thread of its own: between two rows the event loop may have the interpreter, which it would
-        # else be given after 5 ms each time that it wants it (p99 from event to action: 300 ms; with it, 40 to 110).
-        time.sleep(0)
         for event in _read(body, wanted):
             if least <= event.time_us < most:
                 yield at_us, event
@@ -143,54 +126,6 @@ def held(connection: sqlite3.Connection) -> Held:
         return Held(events=0, bytes=0, since_us=None)
     last = connection.execute("SELECT events_to, bytes_to FROM recorded ORDER BY seq DESC LIMIT 1").fetchone()
     return Held(events=last[0] - first[0], bytes=last[1] - first[1], since_us=first[2])
-
-
-def pin(connection: sqlite3.Connection, pinned: Pinned, *, kept_bytes_max: int) -> list[IncidentId]:
-    """Keep the events of an incident, in place of an earlier choice; the incidents that had to give theirs up."""
-    body = zlib.compress(msgspec.json.encode(pinned.events), 6)
-    connection.execute(
-        "INSERT INTO pinned (incident, at_us, from_us, until_us, events, left_out, bytes, body) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET at_us = excluded.at_us, "
-        "from_us = excluded.from_us, until_us = excluded.until_us, events = excluded.events, "
-        "left_out = excluded.left_out, bytes = excluded.bytes, body = excluded.body",
-        (
-            pinned.incident,
-            pinned.at_us,
-            pinned.from_us,
-            pinned.until_us,
-            len(pinned.events),
-            pinned.left_out,
-            len(body),
-            body,
-        ),
-    )
-    gone: list[IncidentId] = []
-    (total,) = connection.execute("SELECT sum(bytes) FROM pinned").fetchone()
-    for incident, size in connection.execute("SELECT incident, bytes FROM pinned ORDER BY at_us, incident").fetchall():
-        if total <= kept_bytes_max or incident == pinned.incident:
-            break
-        connection.execute("DELETE FROM pinned WHERE incident = ?", (incident,))
-        gone.append(incident)
-        total -= size
-    return gone
-
-
-def pinned_of(connection: sqlite3.Connection, incident: IncidentId) -> Pinned | None:
-    """What was kept for an incident, or None."""
-    row = connection.execute(
-        "SELECT at_us, from_us, until_us, left_out, body FROM pinned WHERE incident = ?", (incident,)
-    ).fetchone()
-    if row is None:
-        return None
-    at_us, from_us, until_us, left_out, body = row
-    return Pinned(
-        incident=incident,
-        at_us=at_us,
-        from_us=from_us,
-        until_us=until_us,
-        events=_PINNED.decode(zlib.decompress(body)),
-        left_out=left_out,
-    )
 
 
 def concerns(wanted: Iterable[str]) -> Callable[[Event], bool]:

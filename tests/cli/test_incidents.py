@@ -13,7 +13,8 @@ from engine.store import deadlines, happenings, notices, recorder, watches
 from engine.store.connection import connect
 from engine.store.happenings import What
 from engine.store.notices import Notice, NoticeState
-from engine.store.recorder import Pinned, RecorderLimits
+from engine.store.pinned import Pinned, keep, pack
+from engine.store.recorder import RecorderLimits
 from engine.store.watches import Watched
 from tests.support.steered import serving
 from tests.support.stored import INCIDENT, LEASE, RESTORE, START_US, make_database
@@ -271,7 +272,7 @@ def lived(place):
     seen = [Event(f"r{n}", "/s", "training.step", START_US - n, "run-7", {"model": "m-17"}) for n in range(3)]
     recorder.put(writer, [*seen, Event("o", "/s", "other", START_US, "else")], START_US, RecorderLimits())
     kept = Pinned(INCIDENT.id, START_US, START_US - 9, START_US + 9, tuple(seen), left_out=4)
-    recorder.pin(writer, kept, kept_bytes_max=10**6)
+    keep(writer, [pack(kept)], kept_bytes_max=10**6)
     watches.put(writer, Watched((("model", "m-17"),), START_US, START_US + 9, "ann", "new weights"))
     writer.close()
     return place

@@ -3,8 +3,8 @@
 from engine.clock import SECOND_US, Duration
 from engine.config import RecorderConfig
 from engine.model import Event
-from engine.store import recorder
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
+from engine.store.pinned import pinned_of
 from engine.store.recorder import RecorderLimits
 from tests.support.acting import START_US, acting, incident, run
 
@@ -26,7 +26,7 @@ async def commit(it, *events, opened=(), ring=1_000):
 
 async def pinned(it):
     """The ids of the events that are kept, and how many were too many."""
-    found = await it.store.read(lambda db: recorder.pinned_of(db, ONE.id))
+    found = await it.store.read(lambda db: pinned_of(db, ONE.id))
     return [each.id for each in found.events], found.left_out
 
 

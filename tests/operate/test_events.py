@@ -14,7 +14,8 @@ from engine.replay import Recording
 from engine.store import incidents, recorder
 from engine.store.connection import connect
 from engine.store.migrate import migrate, shipped
-from engine.store.recorder import Pinned, RecorderLimits
+from engine.store.pinned import Pinned, keep, pack
+from engine.store.recorder import RecorderLimits
 from tests.support.acting import START_US, incident
 
 ONE = incident()
@@ -34,7 +35,7 @@ def connection(tmp_path):
     recorded = [event(-400), event(-20), event(-10, subject="other"), event(0, "training.batch"), event(30), event(90)]
     recorder.put(made, recorded, START_US, RecorderLimits())
     kept = Pinned(ONE.id, START_US, START_US, START_US, (event(-50), event(-20)))
-    recorder.pin(made, kept, kept_bytes_max=10**6)
+    keep(made, [pack(kept)], kept_bytes_max=10**6)
     yield made
     made.close()
 

@@ -66,7 +66,7 @@ def validate(method, path, status, kind, text):
 
 def test_the_document_has_exactly_the_routes_that_are_served():
     """No route is missing, and none is described that does not exist."""
-    server = ControlServer(None, steering=None, read=None, stored=None)
+    server = ControlServer(None, steering=None, read=None, apart=None, stored=None)
     served = {
         (route.method, re.sub(r"\{(\w+)(?::[^}]*\})?[^}]*\}", r"{\1}", route.resource.canonical))
         for route in server._app().router.routes()

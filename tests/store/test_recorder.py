@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import Event, IncidentId
+from engine.model import Event
 from engine.store import recorder
 from engine.store.connection import Connection, connect
 from engine.store.migrate import migrate, shipped
-from engine.store.recorder import Held, Pinned, RecorderLimits
+from engine.store.recorder import Held, RecorderLimits
 from tests.support.acting import START_US
 
 SECOND_US = 1_000_000
@@ -159,20 +159,3 @@ def test_to_look_for_bytes_first_loses_no_event_that_concerns_a_key(events, keys
 
     assert concerned(recorder.scan(connection, mentioning=keys)) == concerned(recorder.scan(connection))
     connection.close()
-
-
-def test_pinned_events_stay_when_the_ring_has_gone_on_and_give_way_to_newer_incidents(connection):
-    """The oldest incident's go first, and never those that were pinned just now."""
-    events = tuple(event(number, data={"n": number * 7919}) for number in range(50))
-    names = [IncidentId(f"inc-{number}") for number in range(4)]
-    gone = []
-    for place, name in enumerate(names):
-        kept = Pinned(
-            incident=name, at_us=START_US + place, from_us=START_US, until_us=START_US + 9, events=events, left_out=3
-        )
-        gone += recorder.pin(connection, kept, kept_bytes_max=1_500)
-    assert gone
-    assert gone == names[: len(gone)]
-    assert recorder.pinned_of(connection, names[0]) is None
-    found = recorder.pinned_of(connection, names[-1])
-    assert (found.events, found.left_out) == (events, 3)

@@ -6,11 +6,11 @@ from engine.clock import SECOND_US, parse_time_us
 from engine.core import Core
 from engine.model import Event, IncidentState, Phase
 from engine.operate import reviews
-from engine.store import deadlines, incidents, intents, notices, recorder
+from engine.store import deadlines, incidents, intents, notices
 from engine.store.connection import open_readonly
 from engine.store.database import Store
 from engine.store.notices import Notice, NoticeState
-from engine.store.recorder import Pinned
+from engine.store.pinned import Pinned, keep, pack
 from tests.support.rules import rules_of
 
 BEGAN_US = parse_time_us("2026-03-01T12:00:00Z")
@@ -80,7 +80,7 @@ def reviewed(tmp_path, *, events=None, rules=RULES, recorded=None, move=None):
         kept = events if recorded is None else recorded
         if kept:
             pinned = Pinned(opened.id, opened.opened_us, BEGAN_US, opened.opened_us, tuple(kept))
-            recorder.pin(connection, pinned, kept_bytes_max=10**9)
+            keep(connection, [pack(pinned)], kept_bytes_max=10**9)
         if move is not None:
             move(connection, opened)
 

@@ -148,6 +148,7 @@ def serving(socket_path: Path, database: Path, *, group: str = "halon") -> Itera
                 socket_path,
                 steering=steering,
                 read=store.read,
+                apart=store.apart,
                 stored=stored,
                 metrics=scrape.render,
                 group=group,

@@ -190,6 +190,11 @@ def test_the_installed_service_lives_through_what_happens_to_it(machine, tmp_pat
         until(lambda: stat_of(machine, victim)[0] == "T", what="the victim is stopped")
         [(lease, _)] = until(lambda: [each for each in service.leases() if each[1] == "in-force"], what="a lease")
 
+        # What reads the flight recorder may start as a process in the sandbox, and stand back in it.
+        assert service.halon("events", "--type", "training.stray")["id"] == "stray-1"
+        [incident] = service.halon("incidents", "list")
+        until(lambda: service.halon("incidents", "show", incident["id"])["pinned"], what="its event is kept with it")
+
         # Monitoring sees it: the machine shares the host's network.
         assert get(http_port, "/readyz") == "ok\n"
         assert get(http_port, "/healthz") == "ok\n"
