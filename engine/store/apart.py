@@ -21,22 +21,44 @@ NICE = 5
 SAID_CHARS_MAX = 500
 
 
-def ask(module: str, path: Path, request: bytes) -> bytes:
-    """What `module`, run as a process on the database at `path`, answers. Blocks; raises StoreBusyOrFull."""
-    # No working directory among the paths that modules are looked for in (-P)
-    command = [sys.executable, "-P", "-m", module, str(path)]
-    try:
-        ended = subprocess.run(  # noqa: S603  # modules of our own
-            command, input=request, capture_output=True, timeout=WITHIN_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise StoreBusyOrFull(f"`{module}` did not end within {WITHIN_S:.0f} s") from None
-    except OSError as error:
-        raise StoreBusyOrFull(f"`{module}` cannot be started: {error}") from error
-    if ended.returncode:
-        said = ended.stderr.decode(errors="replace").strip()[-SAID_CHARS_MAX:]
-        raise StoreBusyOrFull(f"`{module}` ended with {ended.returncode}: {said}")
-    return ended.stdout
+class Passes:
+    """The passes under way over one database."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def ask(self, module: str, request: bytes) -> bytes:
+        """What `module`, run as a process on the database, answers. Blocks; raises StoreBusyOrFull."""
+        # No working directory among the paths that modules are looked for in (-P)
+        command = [sys.executable, "-P", "-m", module, str(self._path)]
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603  # modules of our own
+        except OSError as error:
+            raise StoreBusyOrFull(f"`{module}` cannot be started: {error}") from error
+        with process:
+            self._running.add(process)
+            try:
+                if self._stopped:
+                    process.kill()
+                answer, said = process.communicate(request, timeout=WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise StoreBusyOrFull(f"`{module}` did not end within {WITHIN_S:.0f} s") from None
+            finally:
+                self._running.discard(process)
+        if process.returncode:
+            why = said.decode(errors="replace").strip()[-SAID_CHARS_MAX:]
+            raise StoreBusyOrFull(f"`{module}` ended with {process.returncode}: {why}")
+        return answer
+
+    def stop(self) -> None:
+        """End those under way, and any that would still start: nobody waits for what they would say."""
+        self._stopped = True
+        for process in tuple(self._running):
+            process.kill()
 
 
 def serve(answer: Callable[[Connection, bytes], bytes]) -> None:

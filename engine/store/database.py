@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from engine.store.apart import ask
+from engine.store.apart import Passes
 from engine.store.connection import Connection, connect, open_readonly, require_sound
 from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, classify
 from engine.store.lock import take_lock
@@ -69,6 +69,7 @@ class Store:
         """Reads and writes that were asked for and are not answered yet: for metrics, and to wait for quiet."""
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
+        self._passes = Passes(path)
         self._readers = ThreadPoolExecutor(max_workers=READERS_MAX, thread_name_prefix="halon-read")
         self._writer = threading.Thread(target=self._run_writer, name="halon-write", daemon=True)
         self._writer.start()
@@ -131,13 +132,14 @@ class Store:
         if self._closed:
             raise StoreClosed(f"{self.path} is closed")
         with self._counted():
-            return await asyncio.get_running_loop().run_in_executor(self._readers, ask, module, self.path, request)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._passes.ask, module, request)
 
     async def close(self) -> None:
         """Finish what is queued, fold the log into the database, let the lock go. May be called twice."""
         if self._closed:
             return
         self._closed = True
+        self._passes.stop()
         self._jobs.put(None)
         await asyncio.to_thread(self._take_down)
 

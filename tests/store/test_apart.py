@@ -73,3 +73,17 @@ def test_a_pass_that_takes_too_long_is_ended(tmp_path, monkeypatch):
             await store.close()
 
     asyncio.run(scenario())
+
+
+def test_a_store_that_closes_waits_for_no_pass(tmp_path, monkeypatch):
+    """It is killed: a daemon that stops has only so much time."""
+    (tmp_path / "forever.py").write_text("import signal\nsignal.pause()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def scenario():
+        store = await Store.open(tmp_path / "halon.db")
+        said, _ = await asyncio.gather(store.apart("forever", b""), store.close(), return_exceptions=True)
+        assert isinstance(said, StoreBusyOrFull)
+        assert "ended with -9" in str(said)
+
+    asyncio.run(scenario())
