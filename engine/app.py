@@ -47,6 +47,7 @@ from engine.intake.proof import ProvenFormats
 from engine.intake.secretfile import read_secret
 from engine.model import Target
 from engine.observer import Observer
+from engine.opening import open_store, say_damaged
 from engine.operate import views
 from engine.operate.control import ControlError, ControlServer
 from engine.operate.metrics import Metrics
@@ -63,17 +64,17 @@ from engine.rulefile.rules import RuleSet
 from engine.running import Overrides, Running
 from engine.shipped import Places, anchor, find_places
 from engine.steering import Steer
-from engine.store import audit, incidents, intents, state
+from engine.store import incidents, intents, state
 from engine.store.archive import ARCHIVE
 from engine.store.batch import BatchLimits
-from engine.store.connection import Connection, move_aside
+from engine.store.connection import Connection
 from engine.store.database import Store
 from engine.store.errors import StoreCorrupt, StoreError
 from engine.store.recorder import RecorderLimits
 from engine.store.seen import SeenIds, digest
 from engine.tending import Tending
 
-EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_DAMAGED = 0, 1, 2, 3
 STEPS_SHARE = 0.7
 """Of `daemon.stop_within`, for running steps; the rest is for doors and store."""
 
@@ -85,7 +86,10 @@ class StartError(Exception):
 
 
 def main(config_path: Path, overrides: Overrides) -> int:
-    """Run the daemon until SIGTERM or SIGINT; the exit code: 0 in order, 1 findings or a failure, 2 bad config."""
+    """Run the daemon until SIGTERM or SIGINT; the exit code.
+
+    0 in order, 1 findings or a failure, 2 bad config, 3 the store was found damaged while the daemon ran.
+    """
     catalogue = load_catalogue()
     if not config_path.is_file():
         print(f"there is no config file {config_path}: name one with --config", file=sys.stderr)  # noqa: T201
@@ -113,9 +117,13 @@ def main(config_path: Path, overrides: Overrides) -> int:
     try:
         asyncio.run(daemon.run())
     except* (StartError, StoreError, ControlError, BrokerError, OSError) as failures:
-        for failure in _leaves(failures):
-            _log.error("the daemon stops", reason=str(failure) or type(failure).__name__)
         code = EXIT_FINDINGS
+        for failure in _leaves(failures):
+            if isinstance(failure, StoreCorrupt):
+                daemon.say_damaged(failure)
+                code = EXIT_DAMAGED
+            else:
+                _log.error("the daemon stops", reason=str(failure) or type(failure).__name__)
     daemon.last_resort.cancel()
     return code
 
@@ -163,6 +171,7 @@ class Daemon:
         self._read = read
         self._clock = clock
         self._stop = asyncio.Event()
+        self._damaged = False
         self.last_resort = threading.Timer(config.daemon.stop_within / SECOND_US, _end_now)
         """Ends the process at `daemon.stop_within` after it was told to stop, whatever still runs."""
         self.last_resort.daemon = True
@@ -176,7 +185,7 @@ class Daemon:
         readiness = Readiness(notify, f"{len(self._rules.rules)} rules, mode {self._running.mode.value}", clock)
         observer = Observer(clock, metrics, failed=readiness.commit_failed)
         async with AsyncExitStack() as teardown:
-            store = await self._open_store()
+            store = await open_store(self._places.database, key=self._audit_key(), clock=clock)
             teardown.push_async_callback(store.close)
             core, seen = await self._restore(store)
             contain = Contain(
@@ -283,11 +292,12 @@ class Daemon:
             teardown.push_async_callback(control.stop)
             async with asyncio.TaskGroup() as group:
                 self._on_signals(group, steering, readiness)
+                serving = [group.create_task(self._watch(store), name="store")]
                 acting = group.create_task(contain.run(), name="contain")
                 await contain.ready.wait()
                 keeper.attach(group)
                 keeper.open(plan)
-                serving = [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
+                serving += [group.create_task(each.run(), name=f"door {each.name}") for each in (heartbeat, feed)]
                 if broker is not None:
                     serving.append(group.create_task(broker.watch(), name="broker"))
                 retention = Retention(
@@ -327,24 +337,18 @@ class Daemon:
                     task.cancel()
         _log.info("stopped")
 
-    async def _open_store(self) -> Store:
-        """The store, its audit chain checked; a damaged one is kept aside and a new one begun, which is said loudly."""
-        path, key = self._places.database, self._audit_key()
-        try:
-            store = await Store.open(path, audit_key=key)
-        except StoreCorrupt as error:
-            aside = move_aside(path, self._clock.now_us())
-            _log.critical(
-                "the store is damaged; it is kept aside and a new one is begun. Leases in it are not known any more:"
-                " look at what is contained by hand",
-                reason=str(error),
-                kept=str(aside),
-            )
-            store = await Store.open(path, audit_key=key)
-        problem = await store.read(lambda connection: audit.verify(connection, key=key))
-        if problem is not None:
-            _log.critical("the audit log does not hold; `halon audit verify` says where", problem=str(problem))
-        return store
+    def say_damaged(self, error: StoreCorrupt) -> None:
+        """The store is damaged under the daemon that runs: said once, however it became known."""
+        if not self._damaged:
+            self._damaged = True
+            say_damaged(self._places.database, error, self._clock)
+            SdNotify.from_environment(self._clock).status(f"ends: {error}; the next start keeps it aside")
+
+    async def _watch(self, store: Store) -> None:
+        """End the daemon where the store turns out damaged, in whatever read or write: others may only wait for it."""
+        error = await store.damage()
+        self.say_damaged(error)
+        raise error
 
     def _audit_key(self) -> bytes | None:
         written = self._config.audit.key_file

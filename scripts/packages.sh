@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use as real parts. Without root it only says what is missing.
 set -euo pipefail
-packages=(mosquitto mosquitto-clients nftables iproute2 haproxy redis-server postgresql slurmctld slurmd slurm-client openssl prometheus prometheus-alertmanager systemd-container strace libfaketime)
+packages=(mosquitto mosquitto-clients nftables iproute2 haproxy redis-server postgresql slurmctld slurmd slurm-client openssl prometheus prometheus-alertmanager systemd-container strace e2fsprogs libfaketime)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

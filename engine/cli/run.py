@@ -41,7 +41,8 @@ def run(config_path: Path | None, log_levels: tuple[tuple[str, str], ...], *, ob
 
     Nothing starts while the config or a rule has a mistake; all of them are printed then.
 
-    Exit codes: 0 stopped in order, 1 the rules have errors or a part failed, 2 usage or bad config.
+    Exit codes: 0 stopped in order, 1 the rules have errors or a part failed, 2 usage or bad config,
+    3 the store was found damaged while it ran: start it anew, which keeps the damaged one aside.
     """
     overrides = Overrides(
         observe=observe,

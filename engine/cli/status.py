@@ -89,6 +89,9 @@ def _print_stored(stored: Stored) -> None:
     if stored.paused is not None:
         say(f"\nPAUSED by {stored.paused.who} since {time_text(stored.paused.since)}: no step is taken", "bold red")
         say("`halon resume` lets containment go on")
+    if stored.set_aside:
+        say(f"\nDAMAGED STORE kept aside: {', '.join(stored.set_aside)}", "bold red")
+        say('what it held may not be known to this one: see "When state is lost" in operations.md, then move it away')
     not_closed = {state: count for state, count in stored.incidents.items() if state is not IncidentState.CLOSED}
     in_force = stored.leases.get(LeaseState.IN_FORCE, 0)
     conflicts = stored.leases.get(LeaseState.CONFLICT, 0)

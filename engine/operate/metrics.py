@@ -67,6 +67,9 @@ class Metrics:
             registry=made,
         )
         self._recorded = Gauge("halon_recorded_events", "Events that the flight recorder holds", registry=made)
+        self._set_aside = Gauge(
+            "halon_store_set_aside", "Damaged stores that are kept beside the one in use", registry=made
+        )
         self._watched = Gauge("halon_watched_keys", "Keys that are watched more closely", registry=made)
         self._intents = Counter("halon_intents", "Steps decided", ("action", "verdict"), registry=made)
         self._outcomes = Counter(
@@ -151,6 +154,10 @@ class Metrics:
             self._notices.labels(state).set(count)
         self._recorded.set(recorded)
         self._watched.set(watched)
+
+    def set_aside(self, stores: int) -> None:
+        """How many damaged stores lie beside the one in use, until someone takes them away."""
+        self._set_aside.set(stores)
 
     def intent(self, intent: Intent) -> None:
         """A step was decided."""

@@ -75,6 +75,7 @@ class Scrape:
             recorded=stored.recorded.events if stored.recorded is not None else 0,
             watched=stored.watched,
         )
+        metrics.set_aside(len(stored.set_aside))
         for budget in stored.budgets:
             self._budget(budget)
         metrics.queue("events", live.in_flight)

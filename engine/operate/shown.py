@@ -129,6 +129,8 @@ class Stored(Struct, frozen=True):
     notices: dict[str, int] = {}
     recorded: Recorded | None = None
     watched: int = 0
+    set_aside: tuple[str, ...] = ()
+    """Names of damaged stores that are kept beside the database, the oldest first."""
 
 
 class Status(Struct, frozen=True):

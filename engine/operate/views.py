@@ -6,6 +6,7 @@ calls the same ones on the database file where no daemon runs.
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import assert_never
 
 from engine.clock import SECOND_US, to_datetime
@@ -63,6 +64,7 @@ from engine.store import notices as notice_rows
 from engine.store import state as facts
 from engine.store import watches as watch_rows
 from engine.store.connection import Connection
+from engine.store.damage import kept_aside
 from engine.store.deadletters import DeadLetter
 from engine.store.deadlines import Deadline
 from engine.store.intents import IntentRecord, Stations
@@ -120,6 +122,7 @@ def stored(connection: Connection, *, now_us: int, budgets: Mapping[str, BudgetC
         notices={state.value: count for state, count in notice_rows.count_by_state(connection).items()},
         recorded=_recorded(connection),
         watched=len(watch_rows.find(connection)),
+        set_aside=tuple(kept_aside(Path(connection.execute("PRAGMA database_list").fetchone()[2]))),
     )
 
 

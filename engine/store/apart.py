@@ -6,19 +6,22 @@ action was done 190 ms after its event at p99 while threads looked through the f
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.store.connection import Connection, open_readonly
-from engine.store.errors import StoreBusyOrFull
+from engine.store.errors import StoreBusyOrFull, StoreCorrupt, classify
 
 WITHIN_S = 120.0
 """A pass that takes longer is ended."""
 NICE = 5
 """How far a pass stands behind the daemon where processors are short."""
 SAID_CHARS_MAX = 500
+EXIT_DAMAGED = 3
+"""What a pass ends with that finds the store damaged."""
 
 
 class Passes:
@@ -30,7 +33,7 @@ class Passes:
         self._stopped = False
 
     def ask(self, module: str, request: bytes) -> bytes:
-        """What `module`, run as a process on the database, answers. Blocks; raises StoreBusyOrFull."""
+        """What `module`, run as a process on the database, answers. Blocks; StoreBusyOrFull or StoreCorrupt."""
         # No working directory among the paths that modules are looked for in (-P)
         command = [sys.executable, "-P", "-m", module, str(self._path)]
         pipe = subprocess.PIPE
@@ -51,6 +54,8 @@ class Passes:
                 self._running.discard(process)
         if process.returncode:
             why = said.decode(errors="replace").strip()[-SAID_CHARS_MAX:]
+            if process.returncode == EXIT_DAMAGED:
+                raise StoreCorrupt(why)
             raise StoreBusyOrFull(f"`{module}` ended with {process.returncode}: {why}")
         return answer
 
@@ -68,6 +73,14 @@ def serve(answer: Callable[[Connection, bytes], bytes]) -> None:
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         os.nice(NICE)
-    connection = open_readonly(Path(sys.argv[1]))
-    connection.execute("BEGIN")
-    sys.stdout.buffer.write(answer(connection, sys.stdin.buffer.read()))
+    path = Path(sys.argv[1])
+    try:
+        connection = open_readonly(path)
+        connection.execute("BEGIN")
+        sys.stdout.buffer.write(answer(connection, sys.stdin.buffer.read()))
+    except (sqlite3.Error, StoreCorrupt) as error:
+        failure = classify(error, path) if isinstance(error, sqlite3.Error) else error
+        if not isinstance(failure, StoreCorrupt):
+            raise
+        sys.stderr.write(str(failure))
+        sys.exit(EXIT_DAMAGED)

@@ -81,13 +81,3 @@ def require_sound(connection: sqlite3.Connection, path: Path) -> None:
     problem = check(connection)
     if problem is not None:
         raise StoreCorrupt(f"{path} is damaged: {problem}")
-
-
-def move_aside(path: Path, now_us: int) -> Path:
-    """Rename a damaged database and its log files out of the way, keeping them; returns the new path."""
-    aside = path.with_name(f"{path.name}.corrupt-{now_us}")
-    for suffix in ("", "-wal", "-shm"):
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.rename(aside.with_name(aside.name + suffix))
-    return aside

@@ -18,9 +18,11 @@ from typing import Any, Self, TypeVar
 
 from engine.store.apart import Passes
 from engine.store.connection import Connection, connect, open_readonly, require_sound
-from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreError, classify
-from engine.store.lock import take_lock
+from engine.store.damage import LostLog, find_lost
+from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreCorrupt, StoreError, classify
+from engine.store.lock import is_read_only, take_lock
 from engine.store.migrate import Migration, migrate, shipped
+from engine.store.soundness import require_whole
 
 T = TypeVar("T")
 
@@ -55,10 +57,24 @@ class _Job:
 class Store:
     """The database of one state directory; made by `open`."""
 
-    def __init__(self, path: Path, lock: int, connection: Connection, backup: Path | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: int,
+        connection: Connection,
+        reader: Connection,
+        damaged: "asyncio.Future[StoreCorrupt]",
+        *,
+        backup: Path | None,
+        lost: LostLog | None,
+    ) -> None:
         self.path = path
         self.backup = backup
         """Where the database was copied to before a migration at this opening, if there was one."""
+        self.lost = lost
+        """What the write-ahead log was found to have lost at this opening."""
+        self._damage: StoreCorrupt | None = None
+        self._damaged = damaged
         self._lock = lock
         self._connection = connection
         self._file = _identity(path)
@@ -68,7 +84,7 @@ class Store:
         self.under_way = 0
         """Reads and writes that were asked for and are not answered yet: for metrics, and to wait for quiet."""
         self._local = threading.local()
-        self._reading: list[sqlite3.Connection] = []
+        self._reading: list[sqlite3.Connection] = [reader]
         self._passes = Passes(path)
         self._readers = ThreadPoolExecutor(max_workers=READERS_MAX, thread_name_prefix="halon-read")
         self._writer = threading.Thread(target=self._run_writer, name="halon-write", daemon=True)
@@ -76,23 +92,49 @@ class Store:
 
     @classmethod
     async def open(
-        cls, path: Path, *, audit_key: bytes | None = None, migrations: Sequence[Migration] | None = None
+        cls,
+        path: Path,
+        *,
+        audit_key: bytes | None = None,
+        migrations: Sequence[Migration] | None = None,
+        now_us: int = 0,
+        whole: bool = False,
     ) -> Self:
         """Take the lock, check the file, bring the schema up to date.
 
+        `whole` looks at all of it, not at its structure alone. Where the log lost commits, it is looked at whole too,
+        and the files as they were are copied aside under the name of `now_us` first.
         Raises StoreLocked, StoreCorrupt, StoreTooNew or StoreBusyOrFull; nothing is left open then.
         """
-        return await asyncio.to_thread(cls._open, path, audit_key, migrations)
+        damaged: asyncio.Future[StoreCorrupt] = asyncio.get_running_loop().create_future()
+
+        scripts = shipped() if migrations is None else migrations
+        return await asyncio.to_thread(
+            cls._open, path, damaged, audit_key=audit_key, scripts=scripts, now_us=now_us, whole=whole
+        )
 
     @classmethod
-    def _open(cls, path: Path, audit_key: bytes | None, migrations: Sequence[Migration] | None) -> Self:
+    def _open(
+        cls,
+        path: Path,
+        damaged: "asyncio.Future[StoreCorrupt]",
+        *,
+        audit_key: bytes | None,
+        scripts: Sequence[Migration],
+        now_us: int,
+        whole: bool,
+    ) -> Self:
         lock = take_lock(path)
         connection: Connection | None = None
         try:
+            lost = find_lost(path, now_us)
             connection = connect(path, audit_key=audit_key)
-            require_sound(connection, path)
-            backup = migrate(connection, path, shipped() if migrations is None else migrations)
-            return cls(path, lock, connection, backup)
+            if whole or lost is not None:
+                require_whole(connection, path)
+            else:
+                require_sound(connection, path)
+            backup = migrate(connection, path, scripts)
+            return cls(path, lock, connection, open_readonly(path), damaged, backup=backup, lost=lost)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -128,11 +170,21 @@ class Store:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
     async def apart(self, module: str, request: bytes) -> bytes:
-        """What `module`, run as a process on this database (`engine.store.apart`), answers; StoreBusyOrFull."""
+        """What `module`, run as a process on this database (`engine.store.apart`), answers, or raises as `read`."""
         if self._closed:
             raise StoreClosed(f"{self.path} is closed")
         with self._counted():
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._passes.ask, module, request)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._readers, self._passes.ask, module, request
+                )
+            except StoreCorrupt as failure:
+                self._look_at(failure)
+                raise
+
+    async def damage(self) -> StoreCorrupt:
+        """Wait until SQLite finds the files damaged, in whatever read or write; from then on nothing is committed."""
+        return await asyncio.shield(self._damaged)
 
     async def close(self) -> None:
         """Finish what is queued, fold the log into the database, let the lock go. May be called twice."""
@@ -154,28 +206,53 @@ class Store:
     def _take_down(self) -> None:
         self._writer.join()
         self._readers.shutdown()
-        for connection in self._reading:
-            connection.close()
-        # The log stays valid if this fails; the next opening reads it.
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
+        if self._damage is None:
+            for connection in self._reading:
+                connection.close()
+            # The log stays valid if this fails; the next opening reads it.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+        else:
+            self._leave_as_it_is()
         os.close(self._lock)
 
+    def _leave_as_it_is(self) -> None:
+        """Close damaged files without folding the log in: what is sound in either is for the next start to tell.
+
+        SQLite folds at the last closing, unless that connection is one that can't write: one is open since `open`.
+        """
+        for connection in (self._connection, *self._reading):
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
     def _read(self, function: Callable[[Connection], T]) -> T:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = open_readonly(self.path)
-            self._local.connection = connection
-            self._reading.append(connection)
         try:
+            connection: Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = open_readonly(self.path)
+                self._local.connection = connection
+                self._reading.append(connection)
             connection.execute("BEGIN")
             try:
                 return function(connection)
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise classify(error, self.path) or error from error
+            failure = classify(error, self.path)
+            self._look_at(failure)
+            raise failure or error from error
+        except StoreCorrupt as failure:
+            self._look_at(failure)
+            raise
+
+    def _look_at(self, failure: BaseException | None) -> None:
+        """Damage is told once, to whoever waits for it, before the failure reaches its caller."""
+        if not isinstance(failure, StoreCorrupt) or self._damage is not None:
+            return
+        self._damage = failure
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._damaged.get_loop().call_soon_threadsafe(_tell, self._damaged, failure)
 
     def _run_writer(self) -> None:
         """The writer thread: takes what is queued, up to GROUP_MAX, and commits it together."""
@@ -201,7 +278,7 @@ class Store:
         """One transaction for the group; every job is settled at the end, whatever happens."""
         failure: BaseException | None = None
         try:
-            self._require_in_place()
+            self._require_usable()
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 self._run(job)
@@ -213,11 +290,19 @@ class Store:
         if failure is not None and self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+        self._look_at(failure)
+        if isinstance(failure, StoreBusyOrFull) and is_read_only(self._lock):
+            failure = StoreBusyOrFull(
+                f"{self.path}: its file system is read-only; the kernel's log says why (`dmesg`): repair it, then"
+                " `mount -o remount,rw` it, or stop halond, unmount, fsck, mount, start halond"
+            )
         for job in group:
             job.settle(failure)
 
-    def _require_in_place(self) -> None:
-        """SQLite goes on writing into a file without a name; what is committed there, no restart finds again."""
+    def _require_usable(self) -> None:
+        """Nothing is put into damaged files, nor into ones without a name, where no restart finds it again."""
+        if self._damage is not None:
+            raise _GroupLostError(self._damage)
         if _identity(self.path) != self._file:
             raise _GroupLostError(StoreBusyOrFull(f"{self.path} is not there any more, or is another file"))
 
@@ -228,6 +313,8 @@ class Store:
             job.result = job.function(self._connection)
         except BaseException as error:  # carried over to the caller, who waits on the loop
             failure = classify(error, self.path) if isinstance(error, sqlite3.Error) else None
+            if isinstance(failure, StoreCorrupt):
+                raise _GroupLostError(failure) from error  # the others' work is not put into damaged files either
             if not self._connection.in_transaction:
                 # A full disk or a failing device makes SQLite drop the whole transaction, the others' work with it.
                 raise _GroupLostError(failure or StoreBusyOrFull(f"{self.path}: {error}")) from error
@@ -242,6 +329,11 @@ class _GroupLostError(Exception):
     def __init__(self, cause: StoreError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def _tell(damaged: "asyncio.Future[StoreCorrupt]", failure: StoreCorrupt) -> None:
+    if not damaged.done():
+        damaged.set_result(failure)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

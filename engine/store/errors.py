@@ -16,7 +16,7 @@ class StoreBusyOrFull(StoreError):  # noqa: N818  # named for what the caller sh
 
 
 class StoreCorrupt(StoreError):  # noqa: N818  # named for what the caller should do
-    """The file is damaged or no database: move it aside (`move_aside`), keep it, say so loudly, start afresh."""
+    """The file is damaged or no database: end, and let the next start keep it aside, say so loudly, start afresh."""
 
 
 class StoreLocked(StoreError):  # noqa: N818  # named for what the caller should do
@@ -34,6 +34,7 @@ class StoreClosed(StoreError):  # noqa: N818  # named for what the caller should
 _RETRY = {
     sqlite3.SQLITE_BUSY: "it is locked by another process",
     sqlite3.SQLITE_LOCKED: "it is locked by another process",
+    sqlite3.SQLITE_PROTOCOL: "it is locked by another process",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the device reports an error",
     sqlite3.SQLITE_READONLY: "it cannot be written",

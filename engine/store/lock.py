@@ -1,5 +1,6 @@
 """A database's path to the lock beside it, which the daemon holds while it runs; `halon state import` takes it too."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -27,6 +28,18 @@ def take_lock(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def is_read_only(lock: int) -> bool:
+    """Whether the file system of a lock has become read-only since it was taken: a write to the lock itself tells.
+
+    `statvfs` does not say so where the kernel did it because of an error.
+    """
+    try:
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def hand_over(path: Path) -> None:

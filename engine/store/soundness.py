@@ -6,12 +6,14 @@
 import sqlite3
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.model import Incident, Intent, Json, Key, Outcome, Plan, Receipt, Signal, Struct
 from engine.store import audit, state
+from engine.store.errors import StoreCorrupt
 from engine.store.migrate import shipped, version
 
 SHOWN_MAX = 20
@@ -41,6 +43,18 @@ def examine(
             return _references(connection)  # an older one, which the next start of the daemon brings up to date
         return [Unsound("schema", f"it is of schema {have}; this Halon knows 1 to {known}")]
     return [*_references(connection), *_chain(connection, key, anchor), *_rows(connection)]
+
+
+def require_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreCorrupt where anything is wrong but the audit chain, which is told at each start besides.
+
+    For a store that damage is suspected of; `connection.require_sound` takes a fraction of the time.
+    """
+    wrong = _structure(connection) or _references(connection)
+    if not wrong and version(connection) == shipped()[-1].number:
+        wrong = _rows(connection)
+    if wrong:
+        raise StoreCorrupt(f"{path} is damaged: {wrong[0].detail}")
 
 
 def _structure(connection: sqlite3.Connection) -> list[Unsound]:

@@ -51,6 +51,7 @@ def scrapes(tmp_path):
         ("halon_notices", {"state": "failed"}, 0),
         ("halon_recorded_events", {}, 0),
         ("halon_watched_keys", {}, 0),
+        ("halon_store_set_aside", {}, 0),
         ("halon_key_evictions_total", {"owner": "signal.loss-spike"}, 3),
     ],
 )

@@ -1,6 +1,7 @@
 """A pass over the store in a process of its own: a real process, on a real SQLite file."""
 
 import asyncio
+import sqlite3
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from engine.model import Event
 from engine.store import around, incidents, recorder
 from engine.store.around import Around
 from engine.store.database import Store
-from engine.store.errors import StoreBusyOrFull, StoreClosed
+from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreCorrupt
 from engine.store.pinned import Packed
 from engine.store.recorder import RecorderLimits
 from tests.support.acting import START_US, incident
@@ -85,5 +86,27 @@ def test_a_store_that_closes_waits_for_no_pass(tmp_path, monkeypatch):
         said, _ = await asyncio.gather(store.apart("forever", b""), store.close(), return_exceptions=True)
         assert isinstance(said, StoreBusyOrFull)
         assert "ended with -9" in str(said)
+
+    asyncio.run(scenario())
+
+
+def test_a_pass_that_finds_damage_says_that(tmp_path):
+    """And the store tells whoever waits for it."""
+
+    async def scenario():
+        store = await Store.open(tmp_path / "halon.db")
+        try:
+            await store.write(fill)
+            with sqlite3.connect(store.path) as other:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            other.close()
+            with store.path.open("r+b") as file:
+                file.seek(4_096)
+                file.write(b"\xff" * (store.path.stat().st_size - 4_096))
+            with pytest.raises(StoreCorrupt, match="is damaged"):
+                await store.apart(around.__name__, REQUEST)
+            assert isinstance(await store.damage(), StoreCorrupt)
+        finally:
+            await store.close()
 
     asyncio.run(scenario())

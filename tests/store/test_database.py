@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from engine.store.connection import connect, move_aside, open_readonly
+from engine.store.connection import connect, open_readonly
+from engine.store.damage import move_aside
 from engine.store.database import Store
 from engine.store.errors import StoreBusyOrFull, StoreClosed, StoreCorrupt, StoreLocked, StoreTooNew
 from engine.store.migrate import Migration, migrate, shipped, version
@@ -222,6 +223,67 @@ def test_a_damaged_file_is_said_to_be_and_can_be_moved_aside(tmp_path, where):
         assert await store.read(rows) == []
 
     with_store(tmp_path, empty)
+
+
+def test_damage_under_an_open_store_is_told_and_ends_all_writing(tmp_path):
+    """Whoever reads or writes into it first: it is told once, the rest of the transaction is not committed either."""
+
+    def bad(connection):
+        connection.execute("PRAGMA cache_size = 0")
+        connection.execute("SELECT sum(length(b)) FROM big").fetchone()
+
+    async def scenario(store):
+        await store.write(lambda connection: connection.execute("CREATE TABLE big AS SELECT zeroblob(40000) AS b"))
+        await store.write(lambda connection: connection.execute("INSERT INTO big SELECT b FROM big"))
+        other = sqlite3.connect(store.path)
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.close()
+        with store.path.open("r+b") as file:
+            file.seek(8_192)
+            file.write(b"\xff" * (store.path.stat().st_size - 8_192))
+        waiting = asyncio.ensure_future(store.damage())
+        found = await asyncio.gather(
+            store.write(lambda connection: connection.execute("CREATE TABLE other (n)")),
+            store.write(bad),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in found] == [StoreCorrupt, StoreCorrupt]
+        assert await waiting is await store.damage()
+        with pytest.raises(StoreCorrupt):
+            await store.write(lambda connection: connection.execute("SELECT 1"))
+
+    with_store(tmp_path, scenario)
+    assert "other" not in tmp_path.joinpath("halon.db").read_bytes().decode("latin-1")
+
+
+def test_a_damaged_log_is_not_folded_in_at_the_end(tmp_path):
+    """What is sound before the damage is for the next start to tell. No page can be read, so none opens it anew."""
+
+    async def scenario(store):
+        await store.write(put(1))
+        log = store.path.with_name("halon.db-wal")
+        with log.open("r+b") as file:
+            for at in range(32 + 24, log.stat().st_size, 24 + 4_096):
+                file.seek(at)
+                file.write(b"\xff" * 4_096)
+        with pytest.raises(StoreCorrupt):
+            await store.read(rows)
+        assert isinstance(await store.damage(), StoreCorrupt)
+
+    with_store(tmp_path, scenario)
+    assert (tmp_path / "halon.db-wal").stat().st_size > 0
+
+
+def test_a_file_system_that_is_read_only_by_now_is_said_to_be(tmp_path, monkeypatch):
+    """With what to do: SQLite would speak of an I/O error."""
+
+    async def scenario(store):
+        monkeypatch.setattr("engine.store.database.is_read_only", lambda _: True)
+        await store.write(lambda connection: connection.execute("PRAGMA query_only = ON"))
+        with pytest.raises(StoreBusyOrFull, match=r"read-only; .* `mount -o remount,rw`"):
+            await store.write(put(1))
+
+    with_store(tmp_path, scenario)
 
 
 def test_a_place_where_nothing_can_be_made_is_said_to_be(tmp_path):

@@ -21,6 +21,7 @@ PACKAGES = {
     "haproxy": "haproxy",
     "initdb": "postgresql",
     "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
     "mosquitto": "mosquitto",
     "mosquitto_ctrl": "mosquitto",
     "mosquitto_passwd": "mosquitto",
