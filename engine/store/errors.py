@@ -36,7 +36,7 @@ _RETRY = {
     sqlite3.SQLITE_LOCKED: "it is locked by another process",
     sqlite3.SQLITE_PROTOCOL: "it is locked by another process",
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_IOERR: "the device reports an error",
+    sqlite3.SQLITE_IOERR: "the device reports an error, `dmesg` says which",
     sqlite3.SQLITE_READONLY: "it cannot be written",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_PERM: "permission is denied",

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.daemon import Daemon
 from tests.support.failingdisk import failing_disk
-from tests.support.slowdisk import refused_writes
+from tests.support.servicemanager import Manager
+from tests.support.slowdisk import refused_reads, refused_writes
 from tests.support.storestage import goes_on, say, stage, verified, waits
 from tests.support.unixhttp import BASE_URL, session_of
 from tests.support.wait import until
@@ -53,7 +54,7 @@ def test_a_store_that_is_damaged_under_the_daemon(tmp_path, where):
     The next start keeps the damaged files aside, and hears again what was not acknowledged; what was, into a log that
     had gone bad, is said to be lost.
     """
-    with stage(tmp_path) as (halon, target, broker):
+    with Manager() as manager, stage(tmp_path, environment=manager.environment) as (halon, target, broker):
         say(broker, "before")
         until(lambda: verified(halon, 1), what="all is well")
         match where:
@@ -72,6 +73,7 @@ def test_a_store_that_is_damaged_under_the_daemon(tmp_path, where):
         assert said["file"] == str(halon.database)
         assert "damaged" in said["event"]
         assert "next start" in said["event"]
+        assert "damaged" in manager.status()
         assert target.effects == {"before": 1}
         halon.start()
         kept = [line["kept"] for line in criticals(halon) if "kept" in line]
@@ -119,13 +121,20 @@ def test_damage_that_the_page_cache_hides_is_said_at_the_next_start(tmp_path):
         assert halon.run_command("audit", "verify").returncode == 0
 
 
-def test_a_file_system_that_becomes_read_only_under_the_daemon(tmp_path):
-    """Intake waits and says so, a step under way is neither claimed nor repeated; all goes on once it is writable."""
-    with stage(tmp_path) as (halon, target, broker):
+@pytest.mark.parametrize(
+    ("error", "reason", "what_to_do"),
+    [("EROFS", "is read-only", "mount -o remount,rw"), ("EIO", "the device reports an error", "dmesg")],
+)
+def test_a_disk_that_takes_no_writes_for_a_while(tmp_path, error, reason, what_to_do):
+    """Read-only, or failing: intake waits and says so, to the service manager too.
+
+    A step under way is neither claimed nor repeated, and all goes on once the disk takes writes again.
+    """
+    with Manager() as manager, stage(tmp_path, environment=manager.environment) as (halon, target, broker):
         say(broker, "before")
         until(lambda: verified(halon, 1), what="all is well")
         files = [halon.database.with_name(f"halon.db{suffix}") for suffix in ("", "-wal", ".lock")]
-        held = refused_writes(halon.pid, error="EROFS", files=files, log=tmp_path / "strace.log")
+        held = refused_writes(halon.pid, error=error, files=files, log=tmp_path / "strace.log")
         turned = threading.Event()
 
         def turn(moment: str, name: str) -> None:
@@ -138,14 +147,34 @@ def test_a_file_system_that_becomes_read_only_under_the_daemon(tmp_path):
         try:
             assert turned.wait(20), "it took effect"
             say(broker, "after")
-            waits(halon, "read-only")
-            assert "mount" in halon.status().live.commit_failing, "what to do"
+            waits(halon, reason)
+            assert what_to_do in halon.status().live.commit_failing
+            until(
+                lambda: "nothing is acknowledged" in manager.status() and reason in manager.status(), what="it is told"
+            )
             assert target.effects == {"before": 1, "during": 1}
             assert sorted(state for _, state in halon.intents()) == ["applying", "verified"]
         finally:
             held.__exit__(None, None, None)
         goes_on(halon, target, "before", "during", "after")
         assert target.repeats["during"] == 0
+        until(lambda: manager.status().startswith("1 rules"), what="all is well again")
+
+
+def test_a_page_that_cannot_be_read_for_a_moment(tmp_path):
+    """SQLite takes a block that can't be read for damage: the daemon ends, and goes on with a store that is sound."""
+    with stage(tmp_path) as (halon, target, broker):
+        say(broker, "before")
+        until(lambda: verified(halon, 1), what="all is well")
+        with refused_reads(halon.pid, error="EIO", files=[halon.database], log=tmp_path / "strace.log"):
+            fold(halon)
+            say(broker, "after")
+            assert halon.wait(within_s=20) == EXIT_DAMAGED, halon.tail()
+        assert target.effects == {"before": 1}
+        halon.start()
+        goes_on(halon, target, "before", "after")
+        assert ["is sound now" in line["event"] for line in criticals(halon)] == [False, True]
+        assert "kept aside" not in halon.halon("status")
 
 
 def test_a_file_system_that_the_kernel_makes_read_only(tmp_path):
@@ -171,10 +200,10 @@ def test_a_file_system_that_the_kernel_makes_read_only(tmp_path):
 def test_a_daemon_that_is_killed_often_is_not_said_to_be_damaged(tmp_path):
     """What a crash leaves of the log is no damage."""
     with stage(tmp_path) as (halon, target, broker):
-        for number in range(5):
-            say(broker, *(f"run-{number}-{each}" for each in range(20)))
-            until(lambda: target.count() > 20 * number, what="it is under way")  # noqa: B023
+        for number in range(3):
+            say(broker, *(f"run-{number}-{each}" for each in range(10)))
+            until(lambda: target.count() > 10 * number, what="it is under way")  # noqa: B023
             halon.restart()
-        goes_on(halon, target, *(f"run-{number}-{each}" for number in range(5) for each in range(20)))
+        goes_on(halon, target, *(f"run-{number}-{each}" for number in range(3) for each in range(10)))
         assert criticals(halon) == []
         assert json.loads(halon.halon("status", "--json"))["stored"]["set_aside"] == []

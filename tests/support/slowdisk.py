@@ -27,6 +27,13 @@ def refused_writes(pid: int, *, error: str, files: Sequence[Path], log: Path) ->
 
 
 @contextmanager
+def refused_reads(pid: int, *, error: str, files: Sequence[Path], log: Path) -> Iterator[None]:
+    """Every read of the process from these open files fails with `error` until the block ends: a bad block does so."""
+    with _injected(pid, "pread64", f"error={error}", log=log, files=files):
+        yield
+
+
+@contextmanager
 def _injected(pid: int, calls: str, what: str, *, log: Path, files: Sequence[Path] = ()) -> Iterator[None]:
     strace = need("strace")
     where = [argument for file in files for argument in ("-P", str(file))]

@@ -1,7 +1,7 @@
 """The daemon, a broker and a target, for faults of the store: what is fed, what has to come of it, what is said."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,11 +37,20 @@ def say(broker: Mosquitto, *runs: str) -> None:
 
 
 @contextmanager
-def stage(tmp_path: Path, *, state: Path | None = None) -> Iterator[tuple[Daemon, Target, Mosquitto]]:
+def stage(
+    tmp_path: Path, *, state: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[Daemon, Target, Mosquitto]]:
     with (
         Mosquitto(tmp_path) as broker,
         Target() as target,
-        Daemon(tmp_path, port=broker.port, rules=RULES.format(target.url), config=target.origin, state=state) as halon,
+        Daemon(
+            tmp_path,
+            port=broker.port,
+            rules=RULES.format(target.url),
+            config=target.origin,
+            state=state,
+            environment=environment,
+        ) as halon,
     ):
         yield halon, target, broker
 
