@@ -10,7 +10,7 @@ import msgspec
 
 from engine.correlate.match import FORMAT as MATCH_FORMAT
 from engine.correlate.match import MatchState
-from engine.correlate.state import INCIDENT_OWNER, Open
+from engine.correlate.opened import EVIDENCE_OWNER, INCIDENT_OWNER, read_part, read_row
 from engine.detect.keystate import KeyState, version
 from engine.model import RuleId, SignalId, Struct, format_key
 from engine.rulefile.rules import RuleSet
@@ -55,7 +55,7 @@ def _unfit(row: StateChange, rules: RuleSet) -> str:
     if row.space is Space.MATCHES:
         if row.version != MATCH_FORMAT:
             return f"of an unknown version ({row.version})"
-        if row.owner.startswith(INCIDENT_OWNER):
+        if row.owner.startswith((INCIDENT_OWNER, EVIDENCE_OWNER)):
             return ""
         rule = rules.rules.get(RuleId(row.owner))
         return "" if rule is not None and rule.digest == row.digest else "of other rules"
@@ -70,6 +70,8 @@ def _open(row: StateChange, rules: RuleSet) -> None:
     if row.space is Space.WINDOWS:
         KeyState(rules.signals[SignalId(row.owner)], 0).load(blob)
     elif row.owner.startswith(INCIDENT_OWNER):
-        msgspec.json.decode(blob, type=Open)
+        read_row(blob)
+    elif row.owner == EVIDENCE_OWNER:
+        read_part(blob)
     else:
         MatchState(RuleId(row.owner), row.key).load(blob)

@@ -1,11 +1,9 @@
 """Signals to incidents: joins, `none` and `wait`, corroboration, and the one open incident of a type and key."""
 
-import msgspec
 import pytest
 
 from engine.config import LimitsConfig
 from engine.correlate import state
-from engine.correlate.state import Open
 from engine.model import Mode, Severity
 from tests.support.rules import rules_of
 from tests.support.timeline import Timeline
@@ -319,24 +317,6 @@ def test_of_timers_due_at_one_time_signals_come_before_rules():
     at(10).tick()
     at(10).signal("c")
     at(11).nothing()
-
-
-def test_an_incident_with_much_evidence_is_written_whole_each_time():
-    """What was written before is not made again, and reads back as the incident that is open."""
-    at = Timeline(RULES_OF_ONE)
-    for second in range(30):
-        at(second).event()
-        rows = at.core.drain_changes()
-        [row] = [each for each in rows if each.owner.startswith("incident:")]
-        [incident] = at.core.open_incidents()
-        assert msgspec.json.decode(row.state, type=Open).incident == incident
-        assert row.state == msgspec.json.encode(msgspec.json.decode(row.state, type=Open))
-    assert len(incident.signals) == 30
-    fresh = Timeline(RULES_OF_ONE)
-    assert fresh.core.restore([row]) == []
-    fresh(30).event()
-    [row] = [each for each in fresh.core.drain_changes() if each.owner.startswith("incident:")]
-    assert len(msgspec.json.decode(row.state, type=Open).incident.signals) == 31
 
 
 def test_an_incident_that_was_never_written_down_leaves_no_row_to_delete():

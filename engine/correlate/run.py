@@ -10,7 +10,8 @@ import msgspec
 
 from engine.correlate.joins import Join, Joins
 from engine.correlate.match import MatchState, Pending, remember_unwanted, take
-from engine.correlate.state import CorrelateState, Open
+from engine.correlate.opened import Open
+from engine.correlate.state import CorrelateState
 from engine.model import Incident, IncidentState, Key, Mode, PlaybookId, Severity, Signal, Struct, incident_id
 from engine.rulefile.rules import Rule
 

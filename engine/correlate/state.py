@@ -13,32 +13,13 @@ import msgspec
 from engine.correlate import match
 from engine.correlate.joins import Join, Joins
 from engine.correlate.match import MatchState
-from engine.model import Incident, IncidentId, IncidentState, IncidentType, Key, Mode, PlaybookId, RuleId
+from engine.correlate.opened import EVIDENCE_OWNER, INCIDENT_OWNER, PART_LEN, Gathering, Open, part_key, rows
+from engine.model import Incident, IncidentId, IncidentState, IncidentType, Key, RuleId
 from engine.statechange import Space, StateChange
 
-INCIDENT_OWNER = "incident:"
-"""Owner of an open incident's row, before its type: no rule id has a colon."""
 _HEAP_SLACK = 1_024
-_LONG = 4
-"""Signals of evidence from which on the written form is kept, too."""
-_UNWRITTEN = (0, b"[]")
-_encoder = msgspec.json.Encoder()
-
-
 CLOSED_MAX = 10_000
 """Closed incidents that may be reopened; past this the one closed first is forgotten."""
-
-
-class Open(msgspec.Struct):
-    """An open incident, the playbooks decided for it (and how), and how many steps of each phase that made.
-
-    One that was closed has `reopen_until_us`: a rule that fires up to then opens it again.
-    """
-
-    incident: Incident
-    decided: dict[PlaybookId, Mode] = {}
-    steps: tuple[int, int, int] = (0, 0, 0)
-    reopen_until_us: int | None = None
 
 
 class _Table:
@@ -64,8 +45,8 @@ class CorrelateState:
         self._open: dict[tuple[IncidentType, Key], Open] = {}
         self._by_id: dict[IncidentId, tuple[IncidentType, Key]] = {}
         self._closed: dict[tuple[IncidentType, Key], Open] = {}
-        self._written: dict[IncidentId, tuple[int, bytes]] = {}
-        """How much of the evidence of incidents was written down, and how: it only grows, and is most of a row."""
+        self._written: dict[IncidentId, int] = {}
+        """Which incidents have rows, and how many parts of their evidence stand there."""
         self._dirty: list[MatchState] = []
         self._dirty_open: dict[tuple[IncidentType, Key], Open] = {}
         self._gone: dict[tuple[str, Key], StateChange] = {}
@@ -180,8 +161,8 @@ class CorrelateState:
         assert place not in self._open, "one incident of a type and key at a time"
         opened.reopen_until_us = None
         replaced = self._closed.pop(place, None)
-        if replaced is not None and self._written.pop(replaced.incident.id, None) is not None:
-            self._written[incident.id] = _UNWRITTEN  # its row is there; reopened, it has other evidence than before
+        if replaced is not None and self._leave_evidence(replaced.incident.id):
+            self._written[incident.id] = 0  # its row is there; reopened, it has other evidence than before
         self._open[place] = opened
         self._by_id[incident.id] = place
         self._dirty_open[place] = opened
@@ -258,8 +239,16 @@ class CorrelateState:
         """An incident that is neither open nor to be reopened has no row."""
         kind, key = gone.incident.incident, gone.incident.key
         self._dirty_open.pop((kind, key), None)
-        if self._written.pop(gone.incident.id, None) is not None:
+        if self._leave_evidence(gone.incident.id):
             self._gone[INCIDENT_OWNER + kind, key] = _gone(INCIDENT_OWNER + kind, key)
+
+    def _leave_evidence(self, incident: IncidentId) -> bool:
+        """The parts of its evidence go; False where nothing of it was written."""
+        written = self._written.pop(incident, None)
+        for part in range(written or 0):
+            key = part_key(incident, part)
+            self._gone[EVIDENCE_OWNER, key] = _gone(EVIDENCE_OWNER, key)
+        return written is not None
 
     def swap(self, joins: Joins) -> None:
         """Take new rules; matches of rules whose meaning is unchanged stay, the others go. Incidents stay."""
@@ -285,56 +274,58 @@ class CorrelateState:
                 changes.append(StateChange(Space.MATCHES, rule, key, digest, state.dump(), match.FORMAT))
                 if gone:
                     gone.pop((rule, key), None)  # it went and came again
-        for (kind, key), opened in self._dirty_open.items():
-            owner = INCIDENT_OWNER + kind
-            changes.append(StateChange(Space.MATCHES, owner, key, "", self._row(opened), match.FORMAT))
-            if gone:
-                gone.pop((owner, key), None)
+        for opened in self._dirty_open.values():
+            incident = opened.incident.id
+            made, self._written[incident] = rows(opened, self._written.get(incident, 0))
+            changes += made
+            for each in made if gone else ():
+                gone.pop((each.owner, each.key), None)
         changes += gone.values()
         self._dirty.clear()
         self._dirty_open.clear()
         gone.clear()
         return changes
 
-    def _row(self, opened: Open) -> bytes:
-        """An open incident written down. What it absorbed before was written before: long evidence is put together."""
-        incident = opened.incident
-        count, written = self._written.setdefault(incident.id, _UNWRITTEN)
-        if len(incident.signals) < _LONG:
-            return _encoder.encode(opened)
-        if count < len(incident.signals):
-            more = _encoder.encode(incident.signals[count:])
-            written = more if not count else b"".join((written[:-1], b",", more[1:]))
-            self._written[incident.id] = len(incident.signals), written
-        fields = msgspec.structs.asdict(incident) | {"signals": msgspec.Raw(written)}
-        return _encoder.encode({**msgspec.structs.asdict(opened), "incident": fields})
-
-    def restore(self, rows: Iterable[StateChange]) -> Iterator[str]:
+    def restore(self, changes: Iterable[StateChange]) -> Iterator[str]:
         """Take over what was drained. Yields a sentence for each row that fits no rule and is thrown away."""
         loaded: list[tuple[RuleId, Key, MatchState]] = []
-        for row in rows:
-            fault = self._load(row, loaded)
+        gathering = Gathering()
+        for row in changes:
+            fault = self._load(row, loaded, gathering)
             if fault:
                 yield f"{fault}: what {row.owner} remembered for {dict(row.key)} is thrown away"
                 self._gone[row.owner, row.key] = _gone(row.owner, row.key)
+        short: list[Open] = []
+        for opened, parts, missing in gathering.incidents():
+            self._take_over(opened, 0 if missing else parts)
+            if missing:
+                short.append(opened)
+                yield f"{missing * PART_LEN} signals of the evidence of {opened.incident.id} are missing"
+        for opened in short:
+            self.changed(opened)  # what there is of it is written anew
+        for key in gathering.strays():
+            self._gone[EVIDENCE_OWNER, key] = _gone(EVIDENCE_OWNER, key)
         for rule, key, state in sorted(loaded, key=lambda each: each[2].used):
             self._tables.setdefault(rule, _Table()).states[key] = state
             self._used = max(self._used, state.used)
         self._rebuild_heap()
 
-    def _load(self, row: StateChange, loaded: list[tuple[RuleId, Key, MatchState]]) -> str:
+    def _take_over(self, kept: Open, parts: int) -> None:
+        """An incident that was open, or could be reopened, with so many parts of its evidence written."""
+        if kept.reopen_until_us is None:
+            self.open(kept)
+        else:
+            self._closed[kept.incident.incident, kept.incident.key] = kept
+        self._written[kept.incident.id] = parts
+        self._dirty_open.clear()
+
+    def _load(self, row: StateChange, loaded: list[tuple[RuleId, Key, MatchState]], gathering: Gathering) -> str:
         """Take one row over; why not, if not."""
         if row.state is None or row.version != match.FORMAT:
             return "an unknown version"
         try:
-            if row.owner.startswith(INCIDENT_OWNER):
-                kept = msgspec.json.decode(row.state, type=Open)
-                if kept.reopen_until_us is None:
-                    self.open(kept)
-                else:
-                    self._closed[kept.incident.incident, kept.incident.key] = kept
-                self._written[kept.incident.id] = _UNWRITTEN
-                self._dirty_open.clear()
+            if row.owner.startswith((INCIDENT_OWNER, EVIDENCE_OWNER)):
+                gathering.take(row)
                 return ""
             rule = self._joins.rules.get(RuleId(row.owner))
             if rule is None or rule.digest != row.digest:
