@@ -304,7 +304,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS)
 def test_encoding_and_decoding_give_the_same_event(event):
     """An encoded event decodes to an equal one, alone, in a batch and by the careful way."""
@@ -314,7 +314,7 @@ def test_encoding_and_decoding_give_the_same_event(event):
     assert event_from(msgspec.json.decode(raw), arrived_us=NOW_US) == event
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=60)
     | st.dictionaries(

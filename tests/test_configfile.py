@@ -118,7 +118,7 @@ def test_a_file_that_is_not_there_is_a_diagnostic(tmp_path):
 _LINES = (ROOT / "config.toml").read_text(encoding="utf-8").splitlines()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(_LINES) | st.text("[]=\"'.#x1 ", max_size=8), max_size=25))
 def test_any_shuffle_of_lines_gives_a_config_or_findings(lines):
     """Half-edited files are read or refused with diagnostics, never with an exception."""

@@ -159,7 +159,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from([*Outer.__struct_encode_fields__, "else"]), _values))
 def test_there_is_a_struct_exactly_where_there_are_no_findings(table):
     """Whatever the values, the answer is a struct or diagnostics with places, never an exception and never neither."""

@@ -74,7 +74,7 @@ def test_characters_inside_strings_have_places(path, offset, length, expected):
     assert shown(file.inside(path, offset, length)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents())
 def test_values_are_those_the_text_means(document):
     """Every generated document reads as the value it was written from, whatever its line ends."""
@@ -108,7 +108,7 @@ def test_harmless_oddities_are_read(content):
     assert isinstance(parse_toml(content, "x.toml"), TomlFile)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200) | st.text("a=[]{}\"'#\n ,.1\\\0é", max_size=80).map(str.encode))
 def test_any_bytes_are_read_or_refused_with_a_diagnostic(content):
     """No input raises, and whatever is read can be located."""

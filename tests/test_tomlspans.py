@@ -34,7 +34,7 @@ def reread(text, node, value):
         assert tomli.loads(f"x = {literal}") == {"x": value}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(documents())
 def test_each_place_parsed_alone_means_what_the_document_means(document):
     """Every key and value is where the scanner says, in every spelling that TOML has."""
@@ -44,7 +44,7 @@ def test_each_place_parsed_alone_means_what_the_document_means(document):
     reread(text, scan(text, depth_max=100, number_chars_max=100), value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\t\"'\\")))
 def test_each_character_of_a_string_has_its_place(data, value):
     """The literal cut at the place of a character means the value cut at that character."""
@@ -69,7 +69,7 @@ def test_limits_are_reported_where_they_are_reached(text, offset):
     assert caught.value.at == offset
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.sampled_from("a=[]{}\"'#\n ,.1\\") | st.characters(exclude_categories=("Cs",)), max_size=60))
 def test_any_text_ends_the_scan(text):
     """A text that is not TOML gives Lost or a tree, never another exception or an endless loop."""

@@ -48,7 +48,7 @@ def assert_both_ways_agree(source: str, want: Want, seen: list[Event]) -> None:
 
 
 SEEDS = st.integers(0, 2**32)
-MODERATE = settings(max_examples=500, deadline=None)
+MODERATE = settings(max_examples=500)
 
 
 @MODERATE

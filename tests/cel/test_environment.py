@@ -242,7 +242,7 @@ PIECES = (
 MORE_PIECES = ("1.5", "1u", "b'a'", "r'", "?", ":", "-", "has", "all", "matches", "'a'", "null", "😀", "//", " ", "\n")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(max_size=40)
     | st.lists(
@@ -276,7 +276,7 @@ def test_what_the_runtime_refuses_is_refused_at_load() -> None:
     assert "endsWith" in made[0].message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_an_expression_that_loads_is_one_that_the_runtime_takes(seed: int) -> None:
     """Its program is made late where nothing hangs on it, and then can be made."""

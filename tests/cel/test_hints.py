@@ -83,7 +83,7 @@ def skippable(event: Event, found: tuple[Hint, ...]) -> bool:
     return False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 2**32))
 def test_a_skipped_condition_is_plainly_false(seed: int) -> None:
     """Where a hint lets an index skip a condition, its evaluation gives false: not true, and not a fault."""

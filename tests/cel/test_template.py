@@ -121,7 +121,7 @@ def test_problems_stand_at_their_place_in_the_text(text: str, places: list[tuple
     assert [(problem.offset, problem.kind) for problem in problems] == places
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from(("a", "$", "${", "$${", "}", "'", '"', "{", "event.id", "\\", "//", "\n", "r'")), max_size=9

@@ -223,7 +223,7 @@ WHOLE = tomli.loads(WHOLE_LANGUAGE)
 PLACES = sorted(places(WHOLE), key=str)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(

@@ -284,7 +284,7 @@ def play(text, stream):
         assert shown_open(core.open_incidents()) == shown_reference(reference.open), (number, entry)
 
 
-SETTINGS = settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SETTINGS

@@ -77,7 +77,7 @@ def steps(rules, seed):
     return [core.event(event, event.time_us) for event in stream(seed)], core.drain_changes()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_what_the_net_leaves_out_changes_nothing(seed):
     """Signals, faults, incidents and state are those of judging every listener on every event."""

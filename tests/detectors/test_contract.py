@@ -77,7 +77,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(steps=STEPS, cut=st.integers(0, 60))
 def test_a_detector_written_down_at_any_point_goes_on_with_the_same_answers(method, steps, cut):
     """Dump, load into a fresh one, and all that follows is the same; the dump keeps to its bound, timers too."""
@@ -95,7 +95,7 @@ def test_a_detector_written_down_at_any_point_goes_on_with_the_same_answers(meth
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(steps=STEPS, more=STEPS)
 def test_an_answer_comes_from_what_was_seen_and_not_from_what_follows(method, steps, more):
     """The same observations give the same answers, whatever comes after them."""

@@ -23,7 +23,7 @@ def test_the_middle_of_a_bin_is_near_each_number_in_it(value):
     assert abs(bin_of(value)) <= BIN_MAX
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(values=st.lists(NUMBERS, min_size=1, max_size=200))
 def test_each_rank_is_near_the_exact_one(values):
     """From the smallest to the largest."""

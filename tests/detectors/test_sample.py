@@ -109,7 +109,7 @@ def test_a_header_that_promises_more_than_the_file_has_makes_no_array():
         parse_sample("a.npy", content)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.binary(max_size=300), name=st.sampled_from(["a.json", "a.csv", "a.npy"]), magic=st.booleans())
 def test_any_bytes_are_a_sample_or_a_value_error(content, name, magic):
     """Nothing else comes out, whatever a file holds."""

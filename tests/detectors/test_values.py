@@ -12,7 +12,7 @@ from engine.detectors.values import MAD_TO_SIGMA, MEAN_AD_TO_SIGMA, VALUE_MAX, S
 FLOATS = st.floats(-1e6, 1e6, allow_nan=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(FLOATS, min_size=1, max_size=60), st.integers(1, 20))
 def test_the_window_has_the_median_and_deviation_of_its_last_values(values, size):
     """Median and scale equal those that numpy computes from the last `size` values."""

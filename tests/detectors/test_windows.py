@@ -52,7 +52,7 @@ def made(method, params):
 
 
 @pytest.mark.parametrize(("method", "params"), PARAMS, ids=lambda each: each if isinstance(each, str) else "")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(times=TIMES, data=st.data())
 def test_a_window_method_equals_the_reference(method, params, times, data):
     """Each observation is a finding exactly when the whole history says so; a restart in between changes nothing."""
@@ -104,7 +104,7 @@ def carried(detector, kind, restart):
     return again
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), q=st.sampled_from([0.0, 0.05, 0.5, 0.99, 1.0]), steps=st.integers(30, 120))
 def test_past_its_bound_a_quantile_is_that_of_whole_slices_within_1_percent(data, q, steps):
     """After six observations each figure is within 1 % of the exact one of the 32nds that the window touches."""

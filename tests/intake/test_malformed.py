@@ -67,7 +67,7 @@ def test_every_message_is_an_event_or_a_dead_letter_and_is_acknowledged(name):
     runner = asyncio.Runner()
     state = {"packet_id": 0}
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     @given(topics, properties, payloads)
     def one(topic, given_properties, payload):
         async def example():

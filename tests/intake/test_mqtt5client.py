@@ -214,7 +214,7 @@ def test_what_the_broker_may_not_say_ends_the_connection_with_its_reason(data, p
     asyncio.run(test())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.booleans(),
     st.one_of(

@@ -100,7 +100,7 @@ def test_what_the_codec_writes_is_read_as_it_was_written_however_it_is_cut(packe
 streams = st.lists(publishes | others, min_size=1, max_size=4).map(lambda all_: b"".join(each.write() for each in all_))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(
         st.binary(max_size=400),

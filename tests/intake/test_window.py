@@ -61,7 +61,7 @@ def test_it_is_full_by_number_or_by_bytes_and_eases_below_three_quarters():
     assert (window.full, window.eased) == (True, False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(["add", "add0", "settle", "reconnect"]), max_size=60), st.randoms(use_true_random=False)
 )

@@ -77,7 +77,7 @@ _CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_CONDITIONS)
 def test_what_is_called_never_true_is_true_of_no_value(source):
     """No false alarm: of all small values of both fields none satisfies a condition that was reported."""

@@ -152,7 +152,7 @@ _PIECES = st.sampled_from(_FRAGMENTS) | st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(_PIECES, max_size=30).map("\n".join)
     | st.builds(
@@ -196,7 +196,7 @@ _KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["signal", "rule", "playbook", "list", "incident", "x"]),
@@ -234,7 +234,7 @@ def test_any_values_in_any_place_give_rules_or_findings(tables):
     assert (rules is None) == has_errors(found)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_rules_or_findings(content):
     """No byte string raises."""
