@@ -9,16 +9,12 @@ from typing import Any
 
 import msgspec
 
-from engine.model import Incident, IncidentId, IncidentState, Signal, Struct
-from engine.store import audit, deadlines, happenings
+from engine.model import Incident, IncidentId, IncidentState, Struct
+from engine.store import audit, deadlines, evidence, happenings
 from engine.store.happenings import What
-from engine.store.rows import decode, decode_any, encode
+from engine.store.rows import decode, encode
 
-_COLUMNS = (
-    "incidents.id, incidents.body, incidents.state, incidents.contained_us, incidents.closed_us, "
-    "incidents.resolution, incidents.acked_by, incidents.duplicate_of, evidence.signals"
-)
-_FROM = "FROM incidents LEFT JOIN evidence ON evidence.incident = incidents.id"
+_COLUMNS = "id, body, state, contained_us, closed_us, resolution, acked_by, duplicate_of"
 
 
 def put(connection: sqlite3.Connection, incident: Incident, *, at_us: int) -> bool:
@@ -44,11 +40,7 @@ def put(connection: sqlite3.Connection, incident: Incident, *, at_us: int) -> bo
             body,
         ),
     )
-    connection.execute(
-        "INSERT INTO evidence (incident, signals) VALUES (?, ?) ON CONFLICT (incident) DO UPDATE SET "
-        "signals = excluded.signals WHERE signals <> excluded.signals",
-        (incident.id, encode(incident.signals)),
-    )
+    evidence.put(connection, incident)
     if new:
         audit.append(connection, "incident.opened", at_us, _opened(incident))
         happenings.put(
@@ -59,8 +51,8 @@ def put(connection: sqlite3.Connection, incident: Incident, *, at_us: int) -> bo
 
 def get(connection: sqlite3.Connection, incident: IncidentId) -> Incident | None:
     """One incident with its evidence, or None."""
-    row = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE incidents.id = ?", (incident,)).fetchone()
-    return None if row is None else _incident(row)
+    row = connection.execute(f"SELECT {_COLUMNS} FROM incidents WHERE id = ?", (incident,)).fetchone()
+    return None if row is None else _incident(connection, row)
 
 
 def state_of(connection: sqlite3.Connection, incident: IncidentId) -> IncidentState | None:
@@ -78,19 +70,19 @@ def find(
 ) -> list[Incident]:
     """Incidents in any of `states`, the newest first, up to `limit`; with `after_us` only those opened since."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} {_FROM} WHERE incidents.state IN ({_places(states)}) AND incidents.opened_us >= ? "
-        "ORDER BY incidents.opened_us DESC, incidents.id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM incidents WHERE state IN ({_places(states)}) AND opened_us >= ? "
+        "ORDER BY opened_us DESC, id LIMIT ?",
         (*(state.value for state in states), -(2**62) if after_us is None else after_us, limit),
     )
-    return [_incident(row) for row in rows]
+    return [_incident(connection, row) for row in rows]
 
 
 def load_not_closed(connection: sqlite3.Connection, *, but: Set[IncidentId] = frozenset()) -> Iterator[Incident]:
     """Every incident that is not closed, oldest first, but those that the core knows: for it at start."""
-    rows = connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE incidents.state <> 'closed' ORDER BY opened_us, id")
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM incidents WHERE state <> 'closed' ORDER BY opened_us, id")
     for row in rows:
         if row[0] not in but:
-            yield _incident(row)
+            yield _incident(connection, row)
 
 
 def count_by_state(connection: sqlite3.Connection) -> dict[IncidentState, int]:
@@ -199,8 +191,8 @@ def _opened(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _incident(row: tuple[Any, ...]) -> Incident:
-    _, body, state, contained_us, closed_us, resolution, acked_by, duplicate_of, signals = row
+def _incident(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Incident:
+    found, body, state, contained_us, closed_us, resolution, acked_by, duplicate_of = row
     return msgspec.structs.replace(
         decode(body, Incident),
         state=IncidentState(state),
@@ -209,7 +201,7 @@ def _incident(row: tuple[Any, ...]) -> Incident:
         resolution=resolution,
         acked_by=acked_by,
         duplicate_of=duplicate_of,
-        signals=decode_any(signals, tuple[Signal, ...]) if signals is not None else (),
+        signals=evidence.of_incident(connection, found),
     )
 
 
