@@ -62,7 +62,7 @@ async def a_stage():
 async def post(port, name="a", token="secret-a"):
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cloudevents+json"}
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
         session.post(f"http://127.0.0.1:{port}/events/{name}", data=EVENT, headers=headers) as answer,
     ):
         return answer.status
@@ -98,12 +98,12 @@ def test_a_new_sender_is_served_and_no_connection_is_refused_meanwhile(http, tmp
                 while len(answers) < 60:
                     answers.append(await post(http.port))
 
-            asking = asyncio.ensure_future(ask())
-            for turn in range(4):
-                plan = await stage.change(config(more if turn % 2 == 0 else http))
-                assert plan.touched == ("http",)
-                await until_async(lambda turn=turn: len(answers) >= 8 * (turn + 1), what="requests go on")
-            await asking
+            async with asyncio.TaskGroup() as asking:  # an error of the sender is the error of the test
+                asking.create_task(ask())
+                for turn in range(4):
+                    plan = await stage.change(config(more if turn % 2 == 0 else http))
+                    assert plan.touched == ("http",)
+                    await until_async(lambda turn=turn: len(answers) >= 8 * (turn + 1), what="requests go on")
             assert set(answers) <= {202, 503}, "a door that leaves says: come again"
             assert answers.count(202) > 40
             await stage.change(config(more))
@@ -120,7 +120,8 @@ def test_what_a_door_brought_is_acknowledged_before_it_goes(http):
             await stage.change(config(http))
             stage.hold = True
             asking = asyncio.ensure_future(post(http.port))
-            await until_async(lambda: stage.held, what="the request is in flight")
+            await until_async(lambda: stage.held or asking.done(), what="the request is in flight")
+            assert not asking.done(), asking.result()
             changing = asyncio.ensure_future(stage.change(config(replace(http, requests_max=7))))
             await asyncio.sleep(0)
             assert not changing.done()
