@@ -22,6 +22,7 @@ from engine.intake.doorapi import document
 from engine.intake.durable import DurableWaits
 from engine.intake.encodings import ACCEPTED, readable, unpacked
 from engine.intake.httpbody import NotDecoded, decode_body, kept_headers
+from engine.intake.httpconnections import Connections
 from engine.intake.letters import joined_reasons, letter
 from engine.intake.listening import bind, server_tls
 from engine.intake.mapping import EventMapper, compile_map
@@ -33,8 +34,6 @@ from engine.model import Event
 
 DOOR = "http"
 RETRY_AFTER_S = 1
-LEAVE_S = 0.1
-"""Between the last connection that is let in and the end of all of them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +82,9 @@ class HttpIntake:
         self._reading: Counter[str] = Counter()
         self._bytes = 0
         self._durable = DurableWaits()
-        self._silent: dict[object, asyncio.TimerHandle] = {}
+        self._connections = Connections(
+            clock, connections_max=config.connections_max, head_within_s=config.body_within / SECOND_US
+        )
         self._received_total = 0
         self._received_bytes_total = 0
         self._acknowledged_total = 0
@@ -91,7 +92,7 @@ class HttpIntake:
 
     async def run(self) -> None:
         """Listen until cancelled. Raises OSError where the address can't be listened on."""
-        application = web.Application(client_max_size=self._body_bytes_max, middlewares=[self._heard])
+        application = web.Application(client_max_size=self._body_bytes_max, middlewares=[self._connections.hear])
         application.router.add_post("/events/{sender}", self._post)
         for path, page in self._pages.items():
             application.router.add_get(path, _getting(page))
@@ -105,26 +106,21 @@ class HttpIntake:
             auto_decompress=False,  # signatures are over the bytes as sent, and a stranger's are never unpacked
         )
         await runner.setup()
-        loop, servers = asyncio.get_running_loop(), []
+        assert runner.server is not None, "set up just now"
         try:
             self._listeners = self._listeners or bind(self._config)
-            factory = self._connection_factory(runner)
-            servers = [await loop.create_server(factory, sock=each, ssl=self._tls) for each in self._listeners]
+            await self._connections.let_in(runner.server, self._listeners, self._tls)
             self._listening = True
             _log.info("listening", door=self.name, host=self._config.listen, port=self._config.port)
             await asyncio.Event().wait()
         finally:
+            # Who is in is heard yet, and told to come again.
             self._listening = False
-            for server in servers:
-                server.close()
-            self.close()
-            # Who was just let in is heard yet, and told to come again.
             self._paused = True
-            await self._clock.sleep_s(LEAVE_S)
+            self._listeners = []
+            await self._connections.leave()
             await runner.cleanup()
-            for timer in self._silent.values():
-                timer.cancel()
-            self._silent.clear()
+            self._connections.forget()
 
     def share_listeners(self) -> list[socket.socket]:
         """Its listening sockets once more, for a door that takes its place: no connection is refused in between."""
@@ -313,36 +309,6 @@ class HttpIntake:
         reason = f"the body is larger than `intake.payload_bytes_max`, {self._body_bytes_max} bytes"
         return _refusal(413, reason, {"Connection": "close"})
 
-    def _connection_factory(self, runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-        """Connections up to the limit; one more is closed at once."""
-        server = runner.server
-        assert server is not None, "set up before"
-
-        def connect() -> asyncio.BaseProtocol:
-            if len(server.connections) >= self._config.connections_max:
-                return _Full()
-            connection = server()
-            within_s = self._config.body_within / SECOND_US
-            self._silent[connection] = asyncio.get_running_loop().call_later(within_s, self._hang_up, connection)
-            return connection
-
-        return connect
-
-    @web.middleware
-    async def _heard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """A connection that has brought a whole head is no longer silent; aiohttp ends it when idle from then on."""
-        timer = self._silent.pop(request.protocol, None)
-        if timer is not None:
-            timer.cancel()
-        return await handler(request)
-
-    def _hang_up(self, connection: web.RequestHandler) -> None:
-        self._silent.pop(connection, None)
-        if connection.transport is not None:
-            connection.transport.abort()
-
 
 def _document(config: HttpConfig) -> Page:
     body = msgspec.json.encode(document(config))
@@ -360,13 +326,6 @@ def _getting(page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse
         return web.Response(status=status, body=body, headers={"Content-Type": content_type})
 
     return handle
-
-
-class _Full(asyncio.Protocol):
-    """A connection past the limit."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _too_often(sender: Sender) -> web.Response | None:

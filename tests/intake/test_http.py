@@ -413,7 +413,7 @@ def test_a_sender_that_dawdles_is_hung_up_on(tmp_path, sent, answered):
             assert answer.startswith(answered)
             assert bool(answer) == bool(answered)
             writer.close()
-            assert not running.door._silent
+            assert not running.door._connections.silent
             assert (running.door._reading.total(), running.door._bytes) == (0, 0)
 
     run(scenario)
