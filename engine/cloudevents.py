@@ -32,6 +32,8 @@ _NAME = re.compile(r"[a-z0-9]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;.*)?", re.ASCII | re.DOTALL)
 _JSON = "application/json"
+_EXT_OF: dict[str | None, dict[str, Json]] = {None: {}, _JSON: {"datacontenttype": _JSON}}
+"""The extensions of an event in the common form, which all events share: nobody changes those of an event."""
 _BACKSLASH, _DELETE = 0x5C, 0x7F
 _BATCH_START = re.compile(rb"[ \t\r\n]*\[")
 
@@ -87,16 +89,13 @@ def decode_plain(raw: bytes, arrived_us: int) -> Event | None:
     if (_BACKSLASH in raw or _DELETE in raw or not raw.isascii()) and not _printable_names(wire):
         return None
     # As `_event` does it, without the calls: here is where the time of a stream goes
-    text, content = wire.time, wire.datacontenttype
-    if text is None or (content is not None and content != _JSON):
+    text = wire.time
+    try:
+        time_us = SECONDS_US[text[:19]] + FRACTIONS_US[text[19:]]  # type: ignore[index]  # None: TypeError
+        ext = _EXT_OF[wire.datacontenttype]
+    except (KeyError, TypeError):
         return _event(wire, arrived_us)
-    second_us, fraction_us = SECONDS_US.get(text[:19]), FRACTIONS_US.get(text[19:])
-    if second_us is None or fraction_us is None:
-        return _event(wire, arrived_us)
-    time_us = second_us + fraction_us
-    if content is None:
-        return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data)
-    return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data, {"datacontenttype": content})
+    return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data, ext)
 
 
 def decode_event(raw: bytes, *, arrived_us: int, events_max: int = BATCH_EVENTS_MAX) -> list[Event] | Malformed:
@@ -233,12 +232,10 @@ def _event(wire: _Plain, arrived_us: int) -> Event | None:
             return None
         if not TIME_MIN_US <= time_us <= TIME_MAX_US:
             return None
-    content = wire.datacontenttype
-    if content is None:
-        return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data)
-    if content != _JSON:
+    ext = _EXT_OF.get(wire.datacontenttype)
+    if ext is None:
         return None
-    return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data, {"datacontenttype": content})
+    return Event(wire.id, wire.source, wire.type, time_us, wire.subject, wire.data, ext)
 
 
 def _decode_carefully(raw: bytes, *, batch: bool, arrived_us: int, events_max: int) -> Decoded:
