@@ -1,6 +1,6 @@
 """Committed batches to log lines, metrics and the figures of `halon status`. The pipeline calls it after a commit."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from engine.clock import SECOND_US, Clock
@@ -67,13 +67,13 @@ class Observer:
 
     def _count(self, batch: Batch, now_us: int) -> None:
         second = now_us // SECOND_US
-        new = sum(1 for door, _, verdict in batch.judged if verdict == "new" and door != HEARTBEAT)
+        new = sum(count for (door, _, verdict), count in batch.judged.items() if verdict == "new" and door != HEARTBEAT)
         self.events_total += new
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1] = (second, self._seconds[-1][1] + new)
         else:
             self._seconds.append((second, new))
-        for (source, event_type, verdict), count in Counter(batch.judged).items():
+        for (source, event_type, verdict), count in batch.judged.items():
             self._metrics.event(source=source, event_type=event_type, verdict=verdict, count=count)
 
     def _tell(self, step: CoreStep) -> None:

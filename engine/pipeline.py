@@ -6,7 +6,8 @@ not take a batch, that same batch is offered again until it does, and the doors 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
 import msgspec
@@ -74,13 +75,13 @@ class Batch(Struct, frozen=True):
     received: tuple[Received, ...]
     changes: BatchChanges
     steps: tuple[CoreStep, ...]
-    judged: tuple[tuple[str, str, str], ...] = ()
-    """Of each event its door, its type, and `new` or `duplicate`."""
+    judged: Mapping[tuple[str, str, str], int] = {}
+    """How many events there were of a door, a type, and `new` or `duplicate`."""
 
     @property
     def events(self) -> int:
         """How many events were new."""
-        return sum(verdict == "new" for _, _, verdict in self.judged)
+        return len(self.changes.events)
 
     @property
     def intents(self) -> tuple[Intent, ...]:
@@ -157,7 +158,7 @@ class Pipeline:
         """
         async with self._core_lock:
             step = change(self._core)
-            batch = self._batch((), [step] if step is not None else [], events=[], seen=[], letters=[], judged=[])
+            batch = self._batch((), [step] if step is not None else [], events=[], seen=[], letters=[], judged={})
             if not await self._commit(batch, also):
                 raise StoreBusyOrFull(self.commit_failing)
         self._submit(batch.intents)
@@ -197,8 +198,8 @@ class Pipeline:
         events: list[Event] = []
         letters: list[DeadLetter] = []
         seen: list[bytes] = []
-        judged: list[tuple[str, str, str]] = []
-        taken = 0
+        judged: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        taken = events_count = 0
         if self._core.core_us > (now_us := self._clock.now_us()) + SET_BACK_US:
             _log.warning("the clock was set back", seconds=(self._core.core_us - now_us) // SECOND_US)
             self._core.set_back(now_us)
@@ -206,7 +207,7 @@ class Pipeline:
             # They came before the clock was set back: to the core they come now.
             received = [msgspec.structs.replace(each, received_us=min(each.received_us, now_us)) for each in received]
         for message in received:
-            if len(judged) + len(letters) >= self._config.batch_events_max:
+            if events_count + len(letters) >= self._config.batch_events_max:
                 break
             taken += 1
             for item in self._unrepeated(message, seen):
@@ -215,7 +216,8 @@ class Pipeline:
                     continue
                 identity = digest(item.source, item.id)
                 new = self._seen.add(identity, message.received_us)
-                judged.append((message.door, item.type, "new" if new else "duplicate"))
+                judged[message.door, item.type, "new" if new else "duplicate"] += 1
+                events_count += 1
                 if not new:
                     continue
                 seen.append(identity)
@@ -266,7 +268,7 @@ class Pipeline:
         events: Sequence[Event],
         seen: Sequence[bytes],
         letters: Sequence[DeadLetter],
-        judged: Sequence[tuple[str, str, str]],
+        judged: Mapping[tuple[str, str, str], int],
     ) -> Batch:
         drained = self._core.drain_changes()
         changes = BatchChanges(
@@ -284,7 +286,7 @@ class Pipeline:
             faults=tuple(fault for step in steps for fault in step.faults),
             deadletters=tuple(map(_stored, letters)),
         )
-        return Batch(received=tuple(received), changes=changes, steps=tuple(steps), judged=tuple(judged))
+        return Batch(received=tuple(received), changes=changes, steps=tuple(steps), judged=judged)
 
     async def _commit(self, batch: Batch, also: Callable[[Connection], object] | None = None) -> bool:
         """Write the batch, for as long as it takes; False where `stop` came before the store took it."""

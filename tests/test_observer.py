@@ -45,7 +45,7 @@ def batch(events=1, at_us=START_US, **changes):
             at_us=at_us, matched_us=at_us, seen=tuple(bytes([n]) * 16 for n in range(events)), **changes
         ),
         steps=(CoreStep(signals=INCIDENT.signals, opened=(INCIDENT,), intents=(FREEZE,)),),
-        judged=(("local", "training.step", "new"),) * events + (("local", "training.step", "duplicate"),),
+        judged={("local", "training.step", "new"): events, ("local", "training.step", "duplicate"): 1},
     )
 
 

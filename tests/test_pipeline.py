@@ -427,8 +427,8 @@ def test_a_signing_counts_once_and_a_replay_is_told_in_its_place(tmp_path, rules
         stage.pipeline.decoder = SigningDecoder()
         tokens = [stage.door.event("1"), stage.door.event("1"), stage.door.put(b"{"), stage.door.event("2")]
         await until_async(lambda: stage.door.acknowledged == tokens)
-        judged = [each for batch in stage.notes.batches for each in batch.judged]
-        assert [kind for _, kind, _ in judged] == ["x.bad", "x.replay", "x.bad"]
+        events = [each.type for batch in stage.notes.batches for each in batch.changes.events]
+        assert events == ["x.bad", "x.replay", "x.bad"]
         assert await stage.store.read(lambda connection: deadletters.count(connection)) == 1
 
     async def second(stage):

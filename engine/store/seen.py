@@ -13,6 +13,8 @@ DIGEST_BYTES = 16
 """128 bits: a stranger must not be able to find an id that makes another one look like a duplicate."""
 IDS_MAX = 5_000_000
 """Ids remembered (about 110 bytes each); past this the oldest are forgotten before the horizon."""
+_BEGUN = hashlib.blake2b(digest_size=DIGEST_BYTES)
+"""Copied for each digest: a third less than to begin one."""
 _SLICES = 8
 """The horizon is forgotten in this many slices, so an id is remembered up to an eighth longer than it."""
 
@@ -21,7 +23,9 @@ def digest(source: str, event_id: str) -> bytes:
     """What stands for an event's identity in memory and in the store."""
     # The length makes ("a", "bc") and ("ab", "c") differ, whatever characters stand in them.
     text = f"{len(source)}:{source}{event_id}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    made = _BEGUN.copy()
+    made.update(text.encode("utf-8", "surrogatepass"))
+    return made.digest()
 
 
 class SeenIds:
