@@ -33,7 +33,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
 SIGNAL_LINES_PER_S_MAX = 10
-"""Lines per second and signal id; the next line past it says how many were left out."""
+"""Lines per second and signal id, or incident that absorbs; the next line past it says how many were left out."""
 TEXT_CHARS_MAX = 4_000
 """A longer value is cut: one message must not fill the journal."""
 SIGNAL_IDS_MAX = 10_000
@@ -143,8 +143,15 @@ class DecisionLog:
             **extra,
         )
 
-    def incident(self, incident: Incident, what: str = "opened") -> None:
+    def absorbed(self, incident: Incident) -> None:
+        """An open incident took in more signals."""
+        left_out = self._left_out(incident.id)
+        if left_out is not None:
+            self.incident(incident, "absorbed", left_out=left_out)
+
+    def incident(self, incident: Incident, what: str = "opened", *, left_out: int = 0) -> None:
         """An incident opened, took in more signals, or changed its state: `what`."""
+        extra: dict[str, object] = {"left_out": left_out} if left_out else {}
         trigger = incident.signals[-1].event if incident.signals else None
         self._log.warning(
             f"incident {what}",
@@ -155,7 +162,9 @@ class DecisionLog:
             key=format_key(incident.key),
             state=incident.state.value,
             signals=sorted({signal.signal for signal in incident.signals}),
+            absorbed=incident.absorbed,
             event_id=trigger.id if trigger else None,
+            **extra,
         )
 
     def intent(self, intent: Intent) -> None:

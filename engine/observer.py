@@ -7,7 +7,7 @@ from engine.clock import SECOND_US, Clock
 from engine.core import CoreStep
 from engine.intake.heartbeat import DOOR as HEARTBEAT
 from engine.logs import DecisionLog, get_logger
-from engine.model import Intent
+from engine.model import Incident, IncidentId, Intent
 from engine.operate.metrics import Metrics
 from engine.pipeline import Batch
 from engine.rulefile.rules import RuleSet
@@ -40,8 +40,11 @@ class Observer:
         for letter in batch.changes.deadletters:
             self._metrics.deadletter(letter.source)
             self._log.warning("dead letter", door=letter.source, topic=letter.topic, reason=letter.reason)
+        absorbed: dict[IncidentId, Incident] = {}
         for step in batch.steps:
-            self._tell(step)
+            self._tell(step, absorbed)
+        for incident in absorbed.values():
+            self._decisions.absorbed(incident)
 
     def commit_failed(self, reason: str) -> None:
         """The store does not take a batch; nothing is acknowledged until it does."""
@@ -76,7 +79,8 @@ class Observer:
         for (source, event_type, verdict), count in batch.judged.items():
             self._metrics.event(source=source, event_type=event_type, verdict=verdict, count=count)
 
-    def _tell(self, step: CoreStep) -> None:
+    def _tell(self, step: CoreStep, absorbed: dict[IncidentId, Incident]) -> None:
+        """What a step came to. Of what an incident absorbed in the whole batch one line is enough: its last state."""
         for fault in step.faults:
             self._decisions.fault(fault)
             self._metrics.fault(fault)
@@ -90,7 +94,10 @@ class Observer:
             self._metrics.reopened(incident)
         again = {incident.id for incident in step.reopened}
         for incident in step.updated:
-            self._decisions.incident(incident, "reopened" if incident.id in again else "absorbed")
+            if incident.id in again:
+                self._decisions.incident(incident, "reopened")
+            else:
+                absorbed[incident.id] = incident
         for intent in (*step.intents, *step.skipped):
             self._decisions.intent(intent)
             self._metrics.intent(intent)

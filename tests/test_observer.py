@@ -5,12 +5,14 @@ import io
 import json
 import logging
 
+import msgspec
 import pytest
 
 from engine import logs
 from engine.clock import SECOND_US, VirtualClock
 from engine.core import CoreStep
 from engine.intake.contract import Received
+from engine.logs import SIGNAL_LINES_PER_S_MAX
 from engine.model import Fault, IntentState
 from engine.observer import Observer
 from engine.operate.metrics import Metrics
@@ -63,6 +65,33 @@ def test_one_line_for_each_decision_in_the_order_in_which_they_came_about(out):
     decisions = ["signal"] * len(INCIDENT.signals) + ["incident opened", "intent"]
     assert [event for event, _ in said] == ["dead letter", *decisions, "fault"]
     assert dict(said)["dead letter"] == dict(said)["fault"] == "warning"
+
+
+def test_what_an_incident_absorbs_is_one_line_for_a_batch_and_not_many_a_second(out):
+    """However many signals: a flood is told of, not written down."""
+    clock = VirtualClock(START_US)
+    observer = Observer(clock, Metrics())
+
+    def flood(upto):
+        grown = [msgspec.structs.replace(INCIDENT, absorbed=number) for number in range(upto - 50, upto)]
+        return Batch(
+            received=(),
+            changes=BatchChanges(at_us=START_US, matched_us=START_US),
+            steps=tuple(CoreStep(updated=(each,)) for each in grown),
+        )
+
+    for upto in range(50, 1_050, 50):
+        observer.committed(flood(upto), commit_s=0.01)
+    said = lines(out)
+    assert [line["event"] for line in said] == ["incident absorbed"] * SIGNAL_LINES_PER_S_MAX
+    assert [line["absorbed"] for line in said[:2]] == [49, 99]
+
+    async def later():
+        await clock.advance_s(1)
+        observer.committed(flood(2_000), commit_s=0.01)
+
+    asyncio.run(later())
+    assert lines(out)[-1]["left_out"] == 20 - SIGNAL_LINES_PER_S_MAX
 
 
 def test_events_are_counted_once_and_their_lag_is_from_arrival_to_commit(out):

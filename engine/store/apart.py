@@ -70,7 +70,7 @@ def serve(answer: Callable[[Connection, bytes], bytes]) -> None:
     """Be that process: the request from stdin, one snapshot of the store, the answer to stdout."""
     # Whatever priority the daemon was given is not for this: it would stand in the daemon's own way. A sandbox that
     # forbids even a lower one is none to fail for.
-    with contextlib.suppress(PermissionError):
+    with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         os.nice(NICE)
     path = Path(sys.argv[1])
