@@ -101,19 +101,21 @@ class Halon(Peer):
     def load(self, rules: int) -> None:
         from engine.cloudevents import decode_plain
         from engine.collector import at_rest, calm
-        from engine.core import Core
+        from engine.core import EMPTY, Core
 
-        self.decode = decode_plain
+        self.decode, self.empty = decode_plain, EMPTY
         calm()  # as the daemon does, and as it loads its rules
         with at_rest(settle=True):
             self.core = Core(rules_of(work_a_rules(rules)))
 
     def judge(self, raws: Sequence[bytes]) -> int:
-        decode, judge, matches = self.decode, self.core.event, 0
+        decode, judge, empty, matches = self.decode, self.core.event, self.empty, 0
         for raw in raws:
             event = decode(raw, 0)
             assert event is not None, "all are in the common form"
-            matches += len(judge(event, event.time_us).signals)
+            step = judge(event, event.time_us)
+            if step is not empty:  # as the pipeline asks
+                matches += len(step.signals)
         self.core.drain_changes()
         return matches
 

@@ -110,16 +110,20 @@ class Core:
 
     def event(self, event: Event, now_us: int) -> CoreStep:
         """Judge an event that arrived at `now_us`, after the timers that were due before it."""
-        at_us = event.time_us
-        if at_us > now_us + self._ahead_max_us:
-            at_us = now_us
-        core_us = at_us if at_us < now_us else now_us
+        core_us = at_us = event.time_us
+        if at_us > now_us:
+            core_us = now_us
+            if at_us > now_us + self._ahead_max_us:
+                at_us = now_us
         if core_us > self._core_us:
             self._core_us = core_us
         else:
             core_us = self._core_us
-        find = self._finders.get(event.type)
-        watches = find(event) if find is not None else self._index.candidates(event)
+        try:
+            find = self._finders[event.type]
+        except KeyError:
+            find = self._index.candidates
+        watches = find(event)
         windows, matches = self._windows, self._matches
         # Most events come to nothing: they are told so before anything is made for them.
         if (windows.queue or matches.queue) and self._may_be_due(core_us):
