@@ -64,9 +64,9 @@ def attack(name):
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("boundary", "adversarial-search"), ("augmentation", "adversarial-inputs"), ("gradient", "adversarial-inputs")],
+    [("boundary", "adversarial-search"), ("augmentation", "extraction-pattern"), ("gradient", "adversarial-inputs")],
 )
 def test_an_attack_among_them_is_found(name, rule):
-    """Whichever rules see it too. Jacobian augmentation is found by its inputs: its spread is within the bound."""
+    """By the rule that is made for it, whichever others see it too."""
     events = [*honest(12), *asked(attack(name), "mallory", start_s=8_000, every_s=1)]
     assert rule in rules_that_open(events)
