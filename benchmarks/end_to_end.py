@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.latency import put_first
-from benchmarks.load import CLIENTS, RULES, backlog, publish_all
+from benchmarks.load import CLIENTS, RULES, backlog, publish_all, topic_of
 from benchmarks.rulebook import Rulebook
 from benchmarks.workloads import work_a_rules
 from tests.support.daemon import Daemon
@@ -63,7 +63,7 @@ def plain_rate(kind: str, port: int, count: int) -> tuple[float, float]:
         return said
 
     run(0)
-    publish_all(port, backlog(count))
+    publish_all(port, backlog(count), topic_of(kind))
     wall, cpu = run(count).split()
     return float(wall), float(cpu)
 
@@ -77,7 +77,7 @@ def cpu_s(pid: int) -> float:
 def halon_rate(halon: Daemon, port: int, events: int, *, batch: int = 1) -> tuple[float, float]:
     """Events made durable and acknowledged, from the first commit seen to the last: a second, a second of processor."""
     before = halon.events_committed()
-    publish_all(port, backlog(events, batch=batch))
+    publish_all(port, backlog(events, batch=batch), topic_of(halon.folder.name))
     put_first(halon.launch().pid)
     first: tuple[int, float, float] | None = None
     until = time.monotonic() + WAIT_S
@@ -103,7 +103,9 @@ def daemons(folder: Path, port: int) -> dict[str, Daemon]:
     }
     made = {}
     for name, keys in speaks.items():
-        made[name] = Daemon(folder / name, port=port, rules=work_a_rules(RULES), mqtt=keys)
+        place = folder / f"halon-{name}"
+        keys += f'topics = [{{ filter = "{topic_of(place.name)}" }}]\n'
+        made[name] = Daemon(place, port=port, rules=work_a_rules(RULES), mqtt=keys)
         made[name].start()
         made[name].stop()
     return made

@@ -30,6 +30,11 @@ CLIENTS = ("aiomqtt", "aiomqtt by hand", "mqtt5")
 """The library as it comes, the same library under engine/intake/manualclient.py, and engine/intake/mqtt5client.py."""
 
 
+def topic_of(name: str) -> str:
+    """A topic of its own for each that is measured: what the broker holds for one it must not hand to another."""
+    return f"{TOPIC}/{name.replace(' ', '-')}"
+
+
 def backlog(count: int, *, batch: int = 1) -> list[bytes]:
     """That many events as payloads, `batch` to each; ids differ from call to call, so that none is a duplicate."""
     mark = f"{time.time_ns():x}".encode()
@@ -42,7 +47,8 @@ def backlog(count: int, *, batch: int = 1) -> list[bytes]:
 class Publisher(asyncio.Protocol):
     """A connection that publishes with QoS 1 and counts the broker's acknowledgements."""
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str = TOPIC) -> None:
+        self.topic = topic
         self.acknowledged = 0
         self.sent = 0
         self._rest = b""
@@ -71,7 +77,8 @@ class Publisher(asyncio.Protocol):
         packets = []
         for payload in payloads:
             number = self.sent % 65_535 + 1
-            packets.append(mqtt5.PublishPacket(TOPIC, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number).write())
+            packet = mqtt5.PublishPacket(self.topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number)
+            packets.append(packet.write())
             self.sent += 1
         self._transport.write(b"".join(packets))
 
@@ -86,8 +93,9 @@ class Publisher(asyncio.Protocol):
         self._transport.close()
 
 
-async def _publish_all(port: int, payloads: Sequence[bytes]) -> None:
-    _, publisher = await asyncio.get_running_loop().create_connection(Publisher, "127.0.0.1", port)
+async def _publish_all(port: int, payloads: Sequence[bytes], topic: str) -> None:
+    loop = asyncio.get_running_loop()
+    _, publisher = await loop.create_connection(lambda: Publisher(topic), "127.0.0.1", port)
     for at in range(0, len(payloads), 100):
         publisher.put(payloads[at : at + 100])
         await publisher.room(WINDOW)
@@ -96,9 +104,9 @@ async def _publish_all(port: int, payloads: Sequence[bytes]) -> None:
     await asyncio.sleep(0)
 
 
-def publish_all(port: int, payloads: Sequence[bytes]) -> None:
+def publish_all(port: int, payloads: Sequence[bytes], topic: str) -> None:
     """Publish; returns when the broker has all."""
-    asyncio.run(_publish_all(port, payloads))
+    asyncio.run(_publish_all(port, payloads, topic))
 
 
 def stamped(events: Iterable[bytes]) -> Iterator[bytes]:
@@ -137,7 +145,7 @@ async def plain(kind: str, port: int, count: int) -> tuple[float, float]:
 async def _plain_library(port: int, count: int) -> tuple[float, float]:
     client = aiomqtt.Client("127.0.0.1", port, identifier="plain-aiomqtt", clean_session=False)
     async with client:
-        await client.subscribe(TOPIC, qos=1)
+        await client.subscribe(topic_of("aiomqtt"), qos=1)
         taken, began, cpu = 0, 0.0, 0.0
         async for _ in client.messages if count else _nothing():
             if not taken:
@@ -187,7 +195,7 @@ async def _plain_connection(kind: str, port: int, count: int) -> tuple[float, fl
     )
     client: Connection = (Mqtt5Client if kind == "mqtt5" else ManualClient)(terms, take)
     await client.open()
-    await client.subscribe_all([TOPIC])
+    await client.subscribe_all([topic_of(kind)])
     if not count:
         await client.close()
         return 0.0, 0.0

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 from benchmarks.latency import put_first
-from benchmarks.load import RULES, TOPIC, backlog, publish_all
+from benchmarks.load import RULES, backlog, publish_all, topic_of
 from benchmarks.workloads import THRESHOLD, model_of
 
 PROGRAM = Path(".venv-bench/bin/ansible-rulebook")
 WAIT_S = 300
+_TOPIC = topic_of("rulebook")
 _SOURCE = f"""
 import json, time
 from pathlib import Path
@@ -25,7 +26,7 @@ import aiomqtt
 async def main(queue, args):
     client = aiomqtt.Client("127.0.0.1", int(args["port"]), identifier="rulebook", clean_session=True)
     async with client:
-        await client.subscribe("{TOPIC}", qos=1)
+        await client.subscribe("{_TOPIC}", qos=1)
         async for message in client.messages:
             begun = Path(args["begun"])
             if not begun.exists():
@@ -81,15 +82,15 @@ class Rulebook:
         put_first(process.pid)
         try:
             until = time.monotonic() + WAIT_S
-            publish_all(self.port, [json.dumps({"type": "first", "data": {}}).encode()])
+            publish_all(self.port, [json.dumps({"type": "first", "data": {}}).encode()], _TOPIC)
             while not begun.exists():
                 assert process.poll() is None, self._tail()
                 assert time.monotonic() < until, self._tail()
-                publish_all(self.port, [json.dumps({"type": "first", "data": {}}).encode()])
+                publish_all(self.port, [json.dumps({"type": "first", "data": {}}).encode()], _TOPIC)
                 time.sleep(0.5)  # until Drools has its rules
             before = _cpu_s(process.pid)
             began = time.monotonic()
-            publish_all(self.port, [*backlog(count), json.dumps({"type": "end"}).encode()])
+            publish_all(self.port, [*backlog(count), json.dumps({"type": "end"}).encode()], _TOPIC)
             spent = before
             while process.poll() is None:
                 assert time.monotonic() < until, self._tail()
