@@ -130,7 +130,6 @@ class DecisionLog:
         left_out = self._left_out(signal.signal)
         if left_out is None:
             return
-        extra: dict[str, object] = {"left_out": left_out} if left_out else {}
         self._log.info(
             "signal",
             signal=signal.signal,
@@ -140,7 +139,7 @@ class DecisionLog:
             value=signal.finding.value,
             threshold=signal.finding.threshold,
             event_id=signal.event.id if signal.event else None,
-            **extra,
+            left_out=left_out or None,
         )
 
     def absorbed(self, incident: Incident) -> None:
@@ -151,7 +150,6 @@ class DecisionLog:
 
     def incident(self, incident: Incident, what: str = "opened", *, left_out: int = 0) -> None:
         """An incident opened, took in more signals, or changed its state: `what`."""
-        extra: dict[str, object] = {"left_out": left_out} if left_out else {}
         trigger = incident.signals[-1].event if incident.signals else None
         self._log.warning(
             f"incident {what}",
@@ -164,7 +162,7 @@ class DecisionLog:
             signals=sorted({signal.signal for signal in incident.signals}),
             absorbed=incident.absorbed,
             event_id=trigger.id if trigger else None,
-            **extra,
+            left_out=left_out or None,
         )
 
     def intent(self, intent: Intent) -> None:
@@ -213,9 +211,13 @@ class DecisionLog:
         left_out = self._left_out(f"fault {fault.owner}")
         if left_out is None:
             return
-        extra: dict[str, object] = {"left_out": left_out} if left_out else {}
         self._log.warning(
-            "fault", owner=fault.owner, field=fault.field, reason=fault.reason, event_id=fault.event_id or None, **extra
+            "fault",
+            owner=fault.owner,
+            field=fault.field,
+            reason=fault.reason,
+            event_id=fault.event_id or None,
+            left_out=left_out or None,
         )
 
     def steering(self, act: str, *, who: str, **details: object) -> None:

@@ -231,6 +231,11 @@ class Incident(Struct, frozen=True, gc=False):
         times = [signal.at_us if signal.event is None else signal.event.time_us for signal in self.signals]
         return min([self.opened_us, *times])
 
+    @property
+    def around_us(self) -> int:
+        """When it opened, or was opened again: around this time events are looked for."""
+        return self.updated_us if self.reopened else self.opened_us
+
     acked_by: str = ""
     duplicate_of: str = ""
     reopened: int = 0

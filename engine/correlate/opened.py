@@ -36,13 +36,9 @@ class Open(msgspec.Struct):
     reopen_until_us: int | None = None
 
 
-class OpenRow(msgspec.Struct):
+class OpenRow(Open):
     """The same as its row holds it: of the evidence what comes after that many parts."""
 
-    incident: Incident
-    decided: dict[PlaybookId, Mode] = {}
-    steps: tuple[int, int, int] = (0, 0, 0)
-    reopen_until_us: int | None = None
     parts: int = 0
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from engine.clock import format_time, parse_time_us
+from engine.folders import sync_folder
 from engine.forensics.files import LIMITS, Limits, read_small, sha256_file, walk
 from engine.forensics.report import EvidenceError
 from engine.model import Struct
@@ -151,7 +152,7 @@ def add_checkpoint(source: Path, folder: Path, version: str, *, about: About, li
         lines.append(f"{hashlib.sha256(said).hexdigest()}  {ABOUT}\n")
         _put(staged / SUMS, "".join(lines).encode())
         staged.rename(place)
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
         raise EvidenceError(f"{error.filename or place}: {error.strerror}") from error
     finally:
@@ -170,7 +171,7 @@ def judge_checkpoint(folder: Path, version: str, opinion: Opinion) -> None:
         part.unlink(missing_ok=True)
         _put(part, msgspec.json.encode(opinion))
         part.replace(folder / f"{version}{VERDICT}")
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
         raise EvidenceError(f"{error.filename or part}: {error.strerror}") from error
 
@@ -257,11 +258,3 @@ def _put(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)

@@ -67,7 +67,7 @@ def find(connection: Connection, question: Asked) -> RecordedEvents | None:
         incident = incidents.get(connection, IncidentId(question.around))
         if incident is None:
             return None
-        around_us = incident.updated_us if incident.reopened else incident.opened_us
+        around_us = incident.around_us
         from_us = max(around_us - question.before_us, from_us or 0)
         until_us = min(around_us + question.after_us + 1, until_us or 2**62)
     key = question.key if question.key is not None else dict(incident.key) if incident is not None else {}

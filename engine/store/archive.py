@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.folders import sync_folder
 from engine.model import Struct
 from engine.store import audit
 from engine.store.audit import Row
@@ -70,7 +71,7 @@ def write(folder: Path, rows: list[Row]) -> tuple[Part, str]:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    _sync(folder)
+    sync_folder(folder)
     part = Part(first=rows[0][0], last=rows[-1][0], path=path)
     if list(_records(part)) != rows:
         raise ArchiveError(f"{path} does not hold what was written to it")
@@ -122,11 +123,3 @@ def _records(part: Part) -> Iterator[Row]:
                 yield seq, found.record, found.hash
     except (OSError, EOFError, msgspec.DecodeError) as error:
         raise ArchiveError(f"{part.path} can't be read: {error}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

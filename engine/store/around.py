@@ -103,8 +103,7 @@ def _wanted(connection: Connection, name: IncidentId, asked: Around) -> _Wanted 
     incident = incidents.get(connection, name)
     if incident is None:
         return None
-    around_us = incident.updated_us if incident.reopened else incident.opened_us
-    return _Wanted(asked, recorder.of_key(incident.key), around_us, pinned.pinned_of(connection, name))
+    return _Wanted(asked, recorder.of_key(incident.key), incident.around_us, pinned.pinned_of(connection, name))
 
 
 def _by_value(wanted: Iterable[_Wanted]) -> Mapping[str, Sequence[_Wanted]]:

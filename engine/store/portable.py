@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from engine.folders import sync_folder
 from engine.model import Struct
 from engine.store import audit
 from engine.store.connection import Connection, open_readonly
@@ -91,7 +92,7 @@ def export(
             file.flush()
             os.fsync(file.fileno())
         partial.replace(to)
-        _sync_folder(to.parent)
+        sync_folder(to.parent)
     finally:
         copied.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
@@ -173,7 +174,7 @@ def import_(
             aside = _set_aside(database, now_us) if database.exists() else None
             hand_over(found)
             found.replace(database)
-            _sync_folder(database.parent)
+            sync_folder(database.parent)
         return manifest, aside
     finally:
         os.close(lock)
@@ -246,12 +247,3 @@ def _set_aside(database: Path, now_us: int) -> Path:
 def _make(path: Path) -> None:
     """An empty file for nobody else to read."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in it outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
