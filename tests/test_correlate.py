@@ -5,7 +5,7 @@ import pytest
 from engine.config import LimitsConfig
 from engine.correlate import state
 from engine.model import Mode, Severity
-from tests.support.rules import rules_of
+from tests.support.rules import RULES_OF_ONE, rules_of
 from tests.support.timeline import Timeline
 
 SIGNALS = "".join(
@@ -54,18 +54,6 @@ JOINS = [
     ("any = ['a'], none = ['c'], wait = '5s'", "a1 c6.1", 6),
     ("any = ['a'], none = ['c'], wait = '5s'", "a1 a3", 6),
 ]
-
-
-RULES_OF_ONE = """
-[signal.s]
-on = 't'
-by = { k = 'event.subject' }
-[rule.r]
-incident = 'fairness'
-severity = 'low'
-by = ['k']
-when = { any = ['s'] }
-"""
 
 
 @pytest.mark.parametrize(("when", "story", "fires"), JOINS)

@@ -7,18 +7,9 @@ from hypothesis import strategies as st
 
 from engine.config import LimitsConfig
 from engine.correlate.opened import EVIDENCE_OWNER, PART_LEN, part_key, read_row
+from tests.support.rules import RULES_OF_ONE
 from tests.support.timeline import START_US, Timeline
 
-RULES = """
-[signal.s]
-on = 't'
-by = { k = 'event.subject' }
-[rule.r]
-incident = 'fairness'
-severity = 'low'
-by = ['k']
-when = { any = ['s'] }
-"""
 LIMITS = LimitsConfig(signals_per_incident_max=25)
 
 
@@ -55,7 +46,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=25))
 def test_evidence_survives_restarts_closing_and_reopening(steps):
     """A core that is made anew from its rows has the incidents of one that never was, and no row is left over."""
-    whole, often, rows = Timeline(RULES, limits=LIMITS), Timeline(RULES, limits=LIMITS), Rows()
+    whole, often, rows = Timeline(RULES_OF_ONE, limits=LIMITS), Timeline(RULES_OF_ONE, limits=LIMITS), Rows()
     now = 0
     for kind, number in steps:
         match kind:
@@ -84,7 +75,7 @@ def test_evidence_survives_restarts_closing_and_reopening(steps):
 
 def test_a_part_is_written_once():
     """So that what a signal costs does not grow with the evidence that there is already."""
-    at, rows = Timeline(RULES), Rows()
+    at, rows = Timeline(RULES_OF_ONE), Rows()
     written = []
     for second in range(10 * PART_LEN):
         at(second).event()
@@ -98,26 +89,26 @@ def test_a_part_is_written_once():
 
 def test_a_row_with_all_of_its_evidence_is_taken_too():
     """As it was written before there were parts; it is written in parts from then on."""
-    at, rows = Timeline(RULES), Rows()
+    at, rows = Timeline(RULES_OF_ONE), Rows()
     at(0).event(times=3)
     rows.take(at.core)
     [(place, row)] = rows.kept.items()
     body = msgspec.json.decode(row.state)
     body["incident"]["signals"] *= 7
     rows.kept[place] = msgspec.structs.replace(row, state=msgspec.json.encode(body))
-    fresh = Timeline(RULES)
+    fresh = Timeline(RULES_OF_ONE)
     assert fresh.core.restore(list(rows.kept.values())) == []
     fresh(1).event()
     rows.take(fresh.core)
     assert len(rows.kept) == 3
-    again = Timeline(RULES)
+    again = Timeline(RULES_OF_ONE)
     assert again.core.restore(list(rows.kept.values())) == []
     assert len(again.core.open_incidents()[0].signals) == 22
 
 
 def full():
     """The rows of an incident with two parts of evidence and three signals more."""
-    at, rows = Timeline(RULES), Rows()
+    at, rows = Timeline(RULES_OF_ONE), Rows()
     for second in range(2 * PART_LEN + 3):
         at(second).event()
     rows.take(at.core)
@@ -128,14 +119,14 @@ def test_a_part_that_is_missing_is_said():
     """The incident goes on with what there is."""
     rows, incident = full()
     del rows.kept[EVIDENCE_OWNER, part_key(incident.id, 0)]
-    fresh = Timeline(RULES)
+    fresh = Timeline(RULES_OF_ONE)
     assert fresh.core.restore(list(rows.kept.values())) == [
         f"{PART_LEN} signals of the evidence of {incident.id} are missing"
     ]
     [kept] = fresh.core.open_incidents()
     assert kept.signals == incident.signals[PART_LEN:]
     rows.take(fresh.core)
-    assert Timeline(RULES).core.restore(list(rows.kept.values())) == []
+    assert Timeline(RULES_OF_ONE).core.restore(list(rows.kept.values())) == []
 
 
 @pytest.mark.parametrize("damage", [{"state": b"?"}, {"key": (("part", "x"),)}])
@@ -145,11 +136,11 @@ def test_a_part_that_can_not_be_read_is_thrown_away(damage):
     place = (EVIDENCE_OWNER, part_key(incident.id, 1))
     changed = msgspec.structs.replace(rows.kept.pop(place), **damage)
     rows.kept[changed.owner, changed.key] = changed
-    fresh = Timeline(RULES)
+    fresh = Timeline(RULES_OF_ONE)
     faults = fresh.core.restore(list(rows.kept.values()))
     assert ["unreadable" in each for each in faults] == [True, False]
     rows.take(fresh.core)
-    again = Timeline(RULES)
+    again = Timeline(RULES_OF_ONE)
     assert again.core.restore(list(rows.kept.values())) == []
     assert again.core.open_incidents() == fresh.core.open_incidents()
 
@@ -158,7 +149,7 @@ def test_parts_of_no_incident_are_taken_away():
     """As where a version between wrote the row of an incident without them."""
     rows, incident = full()
     del rows.kept["incident:fairness", incident.key]
-    fresh = Timeline(RULES)
+    fresh = Timeline(RULES_OF_ONE)
     assert fresh.core.restore(list(rows.kept.values())) == []
     rows.take(fresh.core)
     assert rows.kept == {}

@@ -1,8 +1,5 @@
 """The recorded events around incidents: one pass against the plain choice over all of them."""
 
-import sqlite3
-from pathlib import Path
-
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,21 +7,19 @@ from hypothesis import strategies as st
 from engine.model import Event
 from engine.store import around, incidents, pinned, recorder
 from engine.store.around import Around
-from engine.store.connection import Connection
-from engine.store.migrate import migrate, shipped
 from engine.store.pinned import Packed
 from engine.store.recorder import RecorderLimits
 from tests.support.acting import START_US, incident
+from tests.support.databases import memory
 
 ONE = incident()
 BEFORE_US, AFTER_US = 50, 20
 
 
-def memory(opened):
+def holding(one):
     """A fresh database with one incident."""
-    made = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
-    migrate(made, Path(":memory:"), shipped())
-    incidents.put(made, opened, at_us=START_US)
+    made = memory()
+    incidents.put(made, one, at_us=START_US)
     return made
 
 
@@ -46,7 +41,7 @@ EVENTS = st.lists(st.tuples(st.integers(-60, 30), st.sampled_from(["inc-1", "oth
 @given(first=EVENTS, more=EVENTS, most=st.integers(1, 12))
 def test_the_nearest_are_chosen_however_many_pass(first, more, most):
     """As by sorting all of them, though few are held at once; a later pass adds to what is kept already."""
-    database, seen = memory(ONE), []
+    database, seen = holding(ONE), []
     for place, batch in enumerate((first, more)):
         # Each distance once: of two that are as near, either may be taken.
         distances = {abs(each.time_us - START_US) for each in seen}
@@ -66,7 +61,7 @@ def test_the_nearest_are_chosen_however_many_pass(first, more, most):
 
 def test_what_did_not_change_is_not_kept_anew():
     """Else each pass would write it again, and tell of it."""
-    database = memory(ONE)
+    database = holding(ONE)
     recorder.put(database, [Event("e", "/s", "t", START_US, "inc-1")], START_US, RecorderLimits())
     pinned.keep(database, around.collect(database, asked(9)), kept_bytes_max=10**9)
     assert around.collect(database, asked(9)) == []
@@ -74,12 +69,12 @@ def test_what_did_not_change_is_not_kept_anew():
 
 def test_an_incident_that_is_not_there_is_left_out():
     """It was pruned since."""
-    assert around.collect(memory(ONE), asked(9, "inc-none")) == []
+    assert around.collect(holding(ONE), asked(9, "inc-none")) == []
 
 
 def test_another_process_is_answered_the_same():
     """Request and answer as bytes."""
-    database = memory(ONE)
+    database = holding(ONE)
     recorder.put(database, [Event("e", "/s", "t", START_US, "inc-1")], START_US, RecorderLimits())
     answer = around.answer(database, msgspec.msgpack.encode(asked(9)))
     assert msgspec.msgpack.decode(answer, type=list[Packed]) == around.collect(database, asked(9))

@@ -5,23 +5,12 @@ import pytest
 from engine.model import Fault, IncidentState, IntentState, Severity
 from engine.store import audit, deadletters, faults, incidents, intents, seen, timers
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
-from engine.store.connection import connect
 from engine.store.deadletters import DeadLetter
-from engine.store.migrate import migrate, shipped
 from engine.store.seen import SeenIds
 from engine.store.timers import Timer
 from tests.support.acting import START_US, incident, intent
 
 HOUR_US = 3_600_000_000
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = connect(tmp_path / "halon.db")
-    migrate(made, tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def commit(connection, **changes):

@@ -1,33 +1,17 @@
 """Evidence in parts, on a real SQLite file."""
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Event, Finding, Signal, SignalId
 from engine.store import evidence, incidents
-from engine.store.connection import connect
-from engine.store.migrate import migrate, shipped
+from engine.store.migrate import shipped
 from engine.store.rows import encode
 from tests.support.acting import START_US, incident
+from tests.support.databases import opened
 
 ONE = incident()
-
-
-def opened(path, migrations):
-    """A database of that schema."""
-    made = connect(path)
-    migrate(made, path, migrations)
-    return made
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = opened(tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def grown(count, *, life=0, of="e"):
@@ -42,7 +26,7 @@ def grown(count, *, life=0, of="e"):
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=8))
 def test_what_was_put_is_read_back(tmp_path_factory, steps):
     """However much is added at a time, also when the incident was opened again in between."""
-    connection = opened(tmp_path_factory.mktemp("store") / "halon.db", shipped())
+    connection = opened(tmp_path_factory.mktemp("store") / "halon.db")
     count = life = 0
     for more, again in steps:
         if again:
@@ -92,7 +76,7 @@ def test_evidence_of_an_earlier_schema_is_brought_over(tmp_path):
     )
     old.execute("INSERT INTO evidence (incident, signals) VALUES (?, ?)", (ONE.id, encode(grown(37).signals)))
     old.close()
-    connection = opened(path, shipped())
+    connection = opened(path)
     assert incidents.get(connection, ONE.id).signals == grown(37).signals
     incidents.put(connection, grown(45), at_us=START_US)
     assert incidents.get(connection, ONE.id).signals == grown(45).signals

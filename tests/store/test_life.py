@@ -6,9 +6,7 @@ import pytest
 from engine.model import IncidentState, Mode, Phase
 from engine.store import audit, deadlines, happenings, incidents, notices, timers, watches
 from engine.store.batch import BatchChanges, BatchLimits, commit_batch
-from engine.store.connection import connect
 from engine.store.happenings import What
-from engine.store.migrate import migrate, shipped
 from engine.store.notices import Notice, NoticeState
 from engine.store.watches import Watched
 from tests.support.acting import START_US, incident
@@ -16,15 +14,6 @@ from tests.support.acting import START_US, incident
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 ONE = incident().id
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = connect(tmp_path / "halon.db")
-    migrate(made, tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def commit(connection, *found, at_us=START_US, reopened=()):

@@ -1,21 +1,8 @@
 """What was kept of incidents, on a real SQLite file."""
 
-import pytest
-
 from engine.model import Event, IncidentId
-from engine.store.connection import connect
-from engine.store.migrate import migrate, shipped
 from engine.store.pinned import Pinned, keep, pack, pinned_of
 from tests.support.acting import START_US
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = connect(tmp_path / "halon.db")
-    migrate(made, tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def kept(name, place, events):

@@ -1,42 +1,22 @@
 """The flight recorder on a real SQLite file: what it holds, what it lets go of, what is pinned."""
 
-import sqlite3
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Event
 from engine.store import recorder
-from engine.store.connection import Connection, connect
-from engine.store.migrate import migrate, shipped
 from engine.store.recorder import Held, RecorderLimits
 from tests.support.acting import START_US
+from tests.support.databases import memory
 
 SECOND_US = 1_000_000
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = connect(tmp_path / "halon.db")
-    migrate(made, tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def event(number, **more):
     """An event, so many seconds after the start."""
     given = {"id": f"e{number}", "source": "/s", "type": "t", "time_us": START_US + number * SECOND_US}
     return Event(**{**given, **more})
-
-
-def memory():
-    """A fresh database that is gone when it is closed."""
-    made = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
-    migrate(made, Path(":memory:"), shipped())
-    return made
 
 
 def record(connection, *numbers, at=0, limits=None, **more):

@@ -1,22 +1,10 @@
 """The state of the core and single facts, on a real SQLite file."""
 
 import msgspec
-import pytest
 
 from engine.model import make_key
 from engine.statechange import Space, StateChange
 from engine.store import state
-from engine.store.connection import connect
-from engine.store.migrate import migrate, shipped
-
-
-@pytest.fixture
-def connection(tmp_path):
-    """A fresh database."""
-    made = connect(tmp_path / "halon.db")
-    migrate(made, tmp_path / "halon.db", shipped())
-    yield made
-    made.close()
 
 
 def row(owner, key, blob, *, space=Space.WINDOWS, digest="d1", version=1):

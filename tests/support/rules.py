@@ -8,6 +8,18 @@ from engine.diagnostics import has_errors, render
 from engine.rulefile.load import check_files
 from engine.tomlfile import TomlFile, parse_toml
 
+RULES_OF_ONE = """
+[signal.s]
+on = 't'
+by = { k = 'event.subject' }
+[rule.r]
+incident = 'fairness'
+severity = 'low'
+by = ['k']
+when = { any = ['s'] }
+"""
+"""A signal for every event of type `t`, and an incident for each of its keys."""
+
 
 @lru_cache(maxsize=1)
 def catalogue():
